@@ -1,0 +1,99 @@
+// Package scheduler acts for lattices: for each lattice this instance owns, one
+// worker folds the lattice's events into memory, decides in package core,
+// appends the commands to the ledger under the claim's fence, sends them, and
+// publishes what became of them.
+//
+// The package knows neither NATS nor how ownership is settled; it declares the
+// small ports below and cmd ties them to their adapters.
+package scheduler
+
+import (
+	"context"
+	"errors"
+
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+	"wadm/tenancy/manifest"
+)
+
+// Claim is the right to act for one lattice. Epoch is the stream sequence of
+// the claim's record; it only rises.
+type Claim struct {
+	Key   tenancy.LatticeKey
+	Epoch uint64
+}
+
+// Errors of the ports.
+var (
+	// ErrFenced: a newer claim exists. Drop everything for the lattice; acknowledge nothing.
+	ErrFenced = errors.New("fenced by a newer claim")
+	// ErrUnknownOutcome: the write may or may not be stored. The claim must be renewed.
+	ErrUnknownOutcome = errors.New("outcome of the write is unknown")
+	// ErrUndelivered: nobody listens on the subject of a request.
+	ErrUndelivered = errors.New("nobody listens")
+	// ErrNoAnswer: a request was not answered in time, or not readably.
+	ErrNoAnswer = errors.New("no answer")
+)
+
+// Ledger stores an owner's intents and state. Every write is refused with
+// ErrFenced once a newer claim exists and returns ErrUnknownOutcome when its
+// fate is not known. Writes of one claim are made one after the other.
+type Ledger interface {
+	// Append stores commands before they are sent, in order.
+	Append(ctx context.Context, c Claim, cmds []lattice.Command) error
+	// Resolve notes that the outcome of commands is known. Losing the note costs
+	// a successor some patience, nothing else.
+	Resolve(ctx context.Context, c Claim, ids []string) error
+	// InDoubt lists appended commands younger than the ledger's memory without a
+	// note of their outcome, oldest first.
+	InDoubt(ctx context.Context, c Claim) ([]lattice.Command, error)
+	// SaveState replaces the lattice's stored state.
+	SaveState(ctx context.Context, c Claim, state []byte) error
+	// LoadState reads it; nil when there is none.
+	LoadState(ctx context.Context, c Claim) ([]byte, error)
+}
+
+// Delivery is one event message. Ack may be called once, from any goroutine;
+// what is not acknowledged is delivered again.
+type Delivery struct {
+	Data []byte
+	Ack  func()
+}
+
+// Intake delivers the events of a lattice, in stream order, each until it is
+// acknowledged. Attach returns when ctx ends; gap is called (first at the start)
+// whenever events may have been missed, so that the worker takes an inventory.
+type Intake interface {
+	Attach(ctx context.Context, c Claim, deliver func(Delivery), gap func()) error
+}
+
+// Hosts speaks the control interface. Every call has a deadline of its own;
+// ErrUndelivered and ErrNoAnswer tell "nobody there" from "don't know".
+type Hosts interface {
+	// Send asks for a command. Epoch travels in a header.
+	Send(ctx context.Context, c Claim, cmd lattice.Command) lattice.Reply
+	// Ping lists the hosts that answer within the gather window.
+	Ping(ctx context.Context, key tenancy.LatticeKey) ([]lattice.HostID, error)
+	// Inventory asks one host for everything it runs.
+	Inventory(ctx context.Context, key tenancy.LatticeKey, host lattice.HostID) (lattice.Inventory, error)
+	// Links lists the links known to the host that answers.
+	Links(ctx context.Context, key tenancy.LatticeKey) ([]lattice.Link, error)
+	// Config reads a configuration; ok is false when it does not exist.
+	Config(ctx context.Context, key tenancy.LatticeKey, name string) (value map[string]string, ok bool, err error)
+}
+
+// Desired reads what should run.
+type Desired interface {
+	// Deployed lists the deployed manifests of a lattice, by application name.
+	Deployed(ctx context.Context, key tenancy.LatticeKey) (map[string]*manifest.Manifest, error)
+	// Watch calls changed whenever the deployed manifests of the lattice may have
+	// changed, until ctx ends. It may call too often, never too seldom.
+	Watch(ctx context.Context, key tenancy.LatticeKey, changed func()) error
+}
+
+// Statuses publishes application statuses.
+type Statuses interface {
+	// Publish stores the newest status of an application. It returns once stored.
+	Publish(ctx context.Context, key tenancy.LatticeKey, app string, s tenancy.Status) error
+}
+
