@@ -96,4 +96,3 @@ type Statuses interface {
 	// Publish stores the newest status of an application. It returns once stored.
 	Publish(ctx context.Context, key tenancy.LatticeKey, app string, s tenancy.Status) error
 }
-
