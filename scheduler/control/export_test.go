@@ -1,0 +1,16 @@
+package control
+
+// Decode runs every decoder of answers over data.
+func Decode(data []byte) {
+	r, err := decodeReply(data)
+	if err != nil {
+		return
+	}
+	_, _ = decodePing(data)
+	_, _ = decodeInventory(r.Response, "h")
+	_, _ = decodeLinks(r.Response)
+	_, _, _ = decodeConfig(r.Response)
+}
+
+// IsTraceParent exposes the check of the W3C form.
+var IsTraceParent = isTraceParent
