@@ -1,0 +1,226 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// mailbox hands work to the one goroutine that owns an instance's state.
+// Posting never blocks, so no callback can stall its sender.
+type mailbox struct {
+	mu     sync.Mutex
+	items  []func(now time.Time)
+	signal chan struct{}
+}
+
+func newMailbox() *mailbox { return &mailbox{signal: make(chan struct{}, 1)} }
+
+func (m *mailbox) post(f func(now time.Time)) {
+	m.mu.Lock()
+	m.items = append(m.items, f)
+	m.mu.Unlock()
+	select {
+	case m.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (m *mailbox) take() []func(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fs := m.items
+	m.items = nil
+	return fs
+}
+
+// holder carries out what Holdings asks for. Its fields but mail are owned by
+// the goroutine that runs the loop.
+type holder struct {
+	claims  Claims
+	hold    *Holdings
+	own     Own
+	mail    *mailbox
+	log     *slog.Logger
+	timeout time.Duration
+	record  func(a Action, state ClaimState) Record
+	health  func() error
+
+	running map[Key]*running
+	wg      sync.WaitGroup
+}
+
+type running struct {
+	epoch  uint64
+	cancel context.CancelCauseFunc
+	guard  *guard
+}
+
+// do carries out actions. base outlives the run's own context: owners end by
+// their cause, writes by their own deadline.
+func (h *holder) do(base context.Context, acts []Action) {
+	for _, a := range acts {
+		switch a.Kind {
+		case DoAcquire:
+			h.write(base, a, Held)
+		case DoRelease:
+			h.write(base, a, Released)
+		case DoStart:
+			h.start(base, a)
+		case DoCancel:
+			if r := h.running[a.Key]; r != nil && r.epoch == a.Epoch {
+				if errors.Is(a.Cause, ErrFenced) {
+					r.guard.fenced.Store(true)
+				}
+				r.cancel(a.Cause)
+			}
+		}
+	}
+}
+
+func (h *holder) write(base context.Context, a Action, state ClaimState) {
+	rec := h.record(a, state)
+	h.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(base, h.timeout)
+		defer cancel()
+		seq, err := putClaim(ctx, h.claims, a.Key, rec, a.Expect)
+		var head Head
+		if err != nil {
+			// What to expect next time. Not a decision: the next write decides.
+			if read, rerr := h.claims.Last(ctx, a.Key); rerr == nil {
+				head = read
+			}
+			h.log.Debug("claim not written", "key", string(a.Key), "state", string(state), "expect", a.Expect, "err", err)
+		}
+		h.mail.post(func(now time.Time) {
+			if state == Held {
+				h.hold.Claimed(now, a.Key, a, seq, err, head)
+			} else {
+				h.hold.Released(now, a.Key, a, seq, err, head)
+			}
+		})
+	})
+}
+
+// putClaim writes a record, repeating what is known not to be stored for a
+// passing reason.
+func putClaim(ctx context.Context, c Claims, k Key, r Record, expect uint64) (uint64, error) {
+	wait := time.Millisecond
+	for {
+		seq, err := c.Put(ctx, k, r, expect)
+		if !errors.Is(err, ErrBusy) {
+			return seq, err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return 0, err
+		}
+		wait = min(2*wait, 50*time.Millisecond)
+	}
+}
+
+func (h *holder) start(base context.Context, a Action) {
+	ctx, cancel := context.WithCancelCause(base)
+	g := &guard{health: h.health}
+	g.onRecovered = func() {
+		h.mail.post(func(time.Time) { h.hold.Recovered(a.Key, a.Epoch) })
+	}
+	h.running[a.Key] = &running{epoch: a.Epoch, cancel: cancel, guard: g}
+	h.log.Debug("key claimed", "key", string(a.Key), "epoch", a.Epoch)
+	h.wg.Go(func() {
+		err := h.own(ctx, Claim{Key: a.Key, Epoch: a.Epoch, EffectsAfter: a.EffectsAfter, guard: g})
+		g.fenced.Store(true) // a returned owner may not act, whatever it kept
+		stopped := context.Cause(ctx)
+		cancel(nil)
+		if err != nil && stopped == nil {
+			h.log.Warn("owner stopped by itself", "key", string(a.Key), "epoch", a.Epoch, "err", err)
+		}
+		h.mail.post(func(now time.Time) {
+			delete(h.running, a.Key)
+			h.hold.Returned(now, a.Key, a.Epoch, err)
+		})
+	})
+}
+
+// follow keeps a subscription alive until ctx ends: what returns with an error
+// is called again, after a pause that grows while it keeps failing.
+func follow(ctx context.Context, log *slog.Logger, what string, run func(context.Context) error) {
+	const least, most = 100 * time.Millisecond, 5 * time.Second
+	pause := least
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > most {
+			pause = least
+		}
+		log.Warn("subscription lost, starting it again", "what", what, "err", err)
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+		}
+		pause = min(2*pause, most)
+	}
+}
+
+// firstThen adapts a callback whose first call after each start is a snapshot.
+func firstThen[T any](f func(items []T, reset bool)) func() func([]T) {
+	return func() func([]T) {
+		reset := true
+		return func(items []T) {
+			f(items, reset)
+			reset = false
+		}
+	}
+}
+
+// loop owns Holdings until everything is given up after ctx ended. Past the limit
+// it returns an error and leaves owners that do not stop behind: the process is
+// expected to exit.
+func (h *holder) loop(ctx context.Context, limit time.Duration) error {
+	base := context.WithoutCancel(ctx)
+	done := ctx.Done()
+	var deadline <-chan time.Time
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		now := time.Now()
+		for _, f := range h.mail.take() {
+			f(now)
+		}
+		acts, next := h.hold.Step(now)
+		h.do(base, acts)
+		if done == nil && h.hold.Drained() {
+			h.wg.Wait() // they have all reported
+			return nil
+		}
+		t.Reset(time.Until(next))
+		select {
+		case <-h.mail.signal:
+		case <-t.C:
+		case <-done:
+			done = nil
+			h.hold.Stop()
+			stop := time.NewTimer(limit)
+			defer stop.Stop()
+			deadline = stop.C
+		case <-deadline:
+			n := len(h.running)
+			for _, r := range h.running {
+				r.guard.fenced.Store(true)
+				r.cancel(ErrFenced)
+			}
+			return fmt.Errorf("stop owners: %d still running after %s", n, limit)
+		}
+	}
+}

@@ -1,0 +1,495 @@
+package shard
+
+import (
+	"container/heap"
+	"hash/fnv"
+	"time"
+)
+
+// State is where one key stands in this instance.
+type State uint8
+
+// The states of a key. Every key is Idle when it is first heard of.
+//
+//	Idle → Acquiring → Recovering → Active → Draining → Idle
+//
+// Fenced is reached from Acquiring (lost the race), Recovering, Active and
+// Draining when a newer claim exists, and left for Idle when own has returned.
+const (
+	Idle State = iota
+	Acquiring
+	Recovering
+	Active
+	Draining
+	Fenced
+)
+
+func (s State) String() string {
+	switch s {
+	case Idle:
+		return "idle"
+	case Acquiring:
+		return "acquiring"
+	case Recovering:
+		return "recovering"
+	case Active:
+		return "active"
+	case Draining:
+		return "draining"
+	default:
+		return "fenced"
+	}
+}
+
+// HoldingsConfig tunes Holdings. The zero value works.
+type HoldingsConfig struct {
+	// Parallel is the most claims being written at a time; default 64. Too small
+	// makes a take-over slow, too large floods the ledger after a crash.
+	Parallel int
+	// Rate is the most claims begun per second, with bursts of Parallel; default 2000.
+	Rate float64
+	// MaxRecovering is the most keys that are claimed but have not recovered yet,
+	// each counted for at most RecoverLimit; 0: no limit.
+	MaxRecovering int
+	// RecoverLimit ends a key's recovery as far as counting goes; default 5 s.
+	RecoverLimit time.Duration
+	// HandOff is how long a living holder's release is awaited before its claim is
+	// taken over; default 5 s. It must exceed the time an owner needs to stop.
+	HandOff time.Duration
+	// Quarantine is how long after a holder fell silent its last effects may
+	// arrive; default 2.3 s = 1 s of self-health, 5 % for clocks that run at
+	// different rates, 1.25 s from the last check to the wire and over it.
+	Quarantine time.Duration
+	// Settle is the least time between a claim that took over without a release
+	// and its first effect, whatever the silence was; default 500 ms. It covers a
+	// holder that lived unheard and learns of the claim only by watching.
+	Settle time.Duration
+	// BackOffMin and BackOffMax bound the pause after own or a claim failed;
+	// defaults 100 ms and 5 s. It doubles per failure in a row.
+	BackOffMin, BackOffMax time.Duration
+	// Pass is the interval of the full want-and-have comparison; default 5 s.
+	Pass time.Duration
+}
+
+// WithDefaults fills what is zero.
+func (c HoldingsConfig) WithDefaults() HoldingsConfig {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	if c.Parallel == 0 {
+		c.Parallel = 64
+	}
+	if c.Rate == 0 {
+		c.Rate = 2000
+	}
+	set(&c.RecoverLimit, 5*time.Second)
+	set(&c.HandOff, 5*time.Second)
+	set(&c.Quarantine, 2300*time.Millisecond)
+	set(&c.Settle, 500*time.Millisecond)
+	set(&c.BackOffMin, 100*time.Millisecond)
+	set(&c.BackOffMax, 5*time.Second)
+	set(&c.Pass, 5*time.Second)
+	return c
+}
+
+// Standing says what is known of a key's holder.
+type Standing struct {
+	// Alive: its release is awaited before its claim is taken over.
+	Alive bool
+	// Above: its claim must not be taken over at all.
+	Above bool
+	// Silent is when a holder that is not alive was last heard of, on this
+	// instance's clock; zero: not known, reckon from now.
+	Silent time.Time
+}
+
+// ActionKind is what Holdings asks its caller to do.
+type ActionKind uint8
+
+// The kinds of action.
+const (
+	// DoAcquire: write a held record expecting Expect; report with Claimed.
+	DoAcquire ActionKind = iota
+	// DoStart: call own with Epoch and EffectsAfter; report with Returned.
+	DoStart
+	// DoCancel: end own's context with Cause. Returned is still to come.
+	DoCancel
+	// DoRelease: write a released record expecting Expect; report with Released.
+	DoRelease
+)
+
+// Action is one thing to do for a key.
+type Action struct {
+	Kind         ActionKind
+	Key          Key
+	Expect       uint64
+	Epoch        uint64
+	EffectsAfter time.Time
+	// Settle goes into the record of DoAcquire and DoRelease.
+	Settle time.Duration
+	// Forget asks DoRelease for a record that need not be kept: the key is not
+	// registered any more.
+	Forget bool
+	Reason string
+	Cause  error
+	// Incarnation is the life the action belongs to, Attempt its number for the
+	// key; an outcome is matched by it.
+	Incarnation Incarnation
+	Attempt     uint64
+}
+
+// lane is what is known of one key.
+type lane struct {
+	key        Key
+	registered bool
+	state      State
+	head       Head
+	headAt     time.Time // when head was first seen
+	epoch      uint64    // ours, in Recovering, Active, Draining; else 0
+	after      time.Time // end of our quarantine
+	running    bool      // own was started and has not returned
+	releasing  bool
+	counted    bool // counts against MaxRecovering
+	since      time.Time
+	failures   int
+	notBefore  time.Time
+	waitSeq    uint64 // the live claim whose release is awaited …
+	waitFrom   time.Time
+	dirty      bool
+	blocked    bool
+	attempt    uint64
+}
+
+// Holdings compares which keys this instance should own with which it owns, and
+// says what to do about the difference. It is pure: it reads no clock and does
+// no I/O; the same calls give the same actions. One goroutine owns it.
+type Holdings struct {
+	cfg  HoldingsConfig
+	self Incarnation
+	past map[Incarnation]bool // earlier lives of this very process
+
+	want     func(Key) bool
+	standing func(Head) Standing
+
+	lanes   map[Key]*lane
+	dirty   []*lane
+	blocked []*lane // wanted, but over a limit; oldest first
+	wakes   wakeHeap
+
+	acquiring  int
+	recovering int
+	tokens     float64
+	filled     time.Time
+	nextPass   time.Time
+
+	paused   bool // nothing is begun
+	stopping bool // everything is given up in order
+	halted   bool // everything is dropped, nothing written
+
+	registryLoaded bool
+	claimsLoaded   bool
+}
+
+// NewHoldings makes the record of an instance's life. want says which keys it
+// should own; standing what is known of another holder. Both are asked during
+// Step only.
+func NewHoldings(self Incarnation, want func(Key) bool, standing func(Head) Standing, cfg HoldingsConfig) *Holdings {
+	cfg = cfg.WithDefaults()
+	return &Holdings{
+		cfg: cfg, self: self, past: map[Incarnation]bool{},
+		want: want, standing: standing,
+		lanes: map[Key]*lane{}, tokens: float64(cfg.Parallel),
+	}
+}
+
+func (h *Holdings) lane(k Key) *lane {
+	l := h.lanes[k]
+	if l == nil {
+		l = &lane{key: k}
+		h.lanes[k] = l
+	}
+	return l
+}
+
+func (h *Holdings) touch(l *lane) {
+	if !l.dirty {
+		l.dirty = true
+		h.dirty = append(h.dirty, l)
+	}
+}
+
+// Reconsider has every key compared in the next Step: the answer of want or
+// standing may have changed.
+func (h *Holdings) Reconsider() {
+	for _, l := range h.lanes {
+		h.touch(l)
+	}
+}
+
+// Registry takes changes of the registry. With reset, changes is all there is.
+func (h *Holdings) Registry(changes []KeyChange, reset bool) {
+	if reset {
+		h.loaded(&h.registryLoaded)
+		present := make(map[Key]bool, len(changes))
+		for _, c := range changes {
+			present[c.Key] = !c.Gone
+		}
+		for k, l := range h.lanes {
+			if l.registered && !present[k] {
+				l.registered = false
+				h.touch(l)
+			}
+		}
+	}
+	for _, c := range changes {
+		if c.Key.reserved() {
+			continue
+		}
+		l := h.lane(c.Key)
+		if l.registered == c.Gone {
+			l.registered = !c.Gone
+			h.touch(l)
+		}
+	}
+}
+
+// Heads takes heads of claims. With reset, heads is all there is.
+func (h *Holdings) Heads(now time.Time, heads []Head, reset bool) {
+	if reset {
+		h.loaded(&h.claimsLoaded)
+	}
+	for _, hd := range heads {
+		if hd.Key.reserved() {
+			continue
+		}
+		h.see(now, h.lane(hd.Key), hd)
+	}
+}
+
+// loaded notes that one of the two pictures is complete; nothing is claimed
+// before both are.
+func (h *Holdings) loaded(what *bool) {
+	if !*what {
+		*what = true
+		h.Reconsider()
+	}
+}
+
+// see takes a head, and marks the lane fenced when it shows that our claim is not the last.
+func (h *Holdings) see(now time.Time, l *lane, hd Head) {
+	if hd.Seq <= l.head.Seq {
+		return
+	}
+	l.head, l.headAt = hd, now
+	h.touch(l)
+}
+
+// Claimed reports the outcome of DoAcquire. head is what was read after a
+// failure; its zero value means nothing was read.
+func (h *Holdings) Claimed(now time.Time, k Key, a Action, seq uint64, err error, head Head) {
+	l := h.lane(k)
+	if l.state != Acquiring || l.attempt != a.Attempt {
+		return
+	}
+	h.acquiring--
+	h.touch(l)
+	if err != nil {
+		l.state = Idle
+		h.reread(now, l, head, a.Expect)
+		h.failed(now, l)
+		return
+	}
+	l.epoch, l.since = seq, now
+	l.after = a.EffectsAfter
+	if a.Reason == reasonTakeOver {
+		// The quarantine was reckoned when the write began; Settle counts from its end.
+		l.after = latest(l.after, now.Add(h.cfg.Settle))
+	}
+	if !l.after.After(now) {
+		l.after = time.Time{}
+	}
+	if l.head.Seq < seq {
+		l.head = Head{Key: k, Seq: seq, Record: Record{Incarnation: h.self, State: Held, Settle: a.Settle.Milliseconds()}}
+		l.headAt = now
+	}
+	l.state = Recovering
+	l.counted = true
+	h.recovering++
+	h.wakeAt(l, now.Add(h.cfg.RecoverLimit))
+}
+
+// reread takes what was read after a refused write. A head older than what was
+// expected tells that the ledger lost a record; the newest read is what the next
+// claim must expect, so it counts even when it is lower.
+func (h *Holdings) reread(now time.Time, l *lane, head Head, expected uint64) {
+	if head.Key == "" {
+		return
+	}
+	if head.Seq > l.head.Seq || l.head.Seq == expected {
+		if head.Seq != l.head.Seq {
+			l.headAt = now
+		}
+		l.head = head
+	}
+}
+
+// Recovered reports that own has recovered.
+func (h *Holdings) Recovered(k Key, epoch uint64) {
+	l := h.lanes[k]
+	if l == nil || l.epoch != epoch || l.state != Recovering {
+		return
+	}
+	l.state = Active
+	l.failures = 0
+	h.uncount(l)
+}
+
+// Returned reports that own has returned.
+func (h *Holdings) Returned(now time.Time, k Key, epoch uint64, err error) {
+	l := h.lanes[k]
+	if l == nil || !l.running {
+		return
+	}
+	l.running = false
+	h.uncount(l)
+	h.touch(l)
+	switch l.state {
+	case Recovering, Active:
+		// By itself: the epoch is spent. A claim under which own ran for long was a good one.
+		if now.Sub(l.since) > h.cfg.BackOffMax {
+			l.failures = 0
+		}
+		l.state, l.epoch = Idle, 0
+		h.failed(now, l)
+	case Fenced:
+		l.state, l.epoch = Idle, 0
+	case Draining:
+		// evaluate releases.
+	}
+}
+
+// Released reports the outcome of DoRelease.
+func (h *Holdings) Released(now time.Time, k Key, a Action, seq uint64, err error, head Head) {
+	l := h.lanes[k]
+	if l == nil || l.state != Draining || !l.releasing || l.attempt != a.Attempt {
+		return
+	}
+	l.releasing = false
+	epoch := l.epoch
+	l.state, l.epoch, l.after = Idle, 0, time.Time{}
+	h.touch(l)
+	if err != nil {
+		h.reread(now, l, head, epoch)
+		h.failed(now, l)
+		return
+	}
+	l.failures = 0
+	if l.head.Seq < seq {
+		l.head = Head{Key: k, Seq: seq, Record: Record{Incarnation: h.self, State: Released}}
+		l.headAt = now
+	}
+}
+
+// Pause stops or resumes beginning anything; what runs, runs on.
+func (h *Holdings) Pause(p bool) {
+	if h.paused && !p {
+		h.Reconsider()
+	}
+	h.paused = p
+}
+
+// Stop gives everything up in order. There is no way back.
+func (h *Holdings) Stop() {
+	h.stopping = true
+	h.Reconsider()
+}
+
+// Halt drops everything at once and writes nothing more. There is no way back.
+func (h *Holdings) Halt() {
+	h.halted = true
+	h.Reconsider()
+}
+
+// Renew begins a new life: every claim of the old one is dropped, and what is
+// still wanted is claimed again.
+func (h *Holdings) Renew(self Incarnation) []Action {
+	h.past[h.self] = true
+	h.self = self
+	var acts []Action
+	for _, l := range h.sorted() {
+		switch l.state {
+		case Recovering, Active, Draining:
+			acts = append(acts, h.fence(l)...)
+		case Acquiring:
+			h.acquiring--
+			l.state = Idle
+		}
+		l.attempt++
+		h.touch(l)
+	}
+	return acts
+}
+
+// Drained reports that nothing is held, running or being written.
+func (h *Holdings) Drained() bool {
+	for _, l := range h.lanes {
+		if l.running || l.state != Idle || (!h.halted && l.head.HeldBy(h.self)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (h *Holdings) uncount(l *lane) {
+	if l.counted {
+		l.counted = false
+		h.recovering--
+	}
+}
+
+// failed sets the back-off of a lane.
+func (h *Holdings) failed(now time.Time, l *lane) {
+	d := h.cfg.BackOffMax
+	if l.failures < 16 {
+		d = min(d, h.cfg.BackOffMin<<l.failures)
+	}
+	l.failures++
+	// Between half and all of it, by the key and the life: instances that lost the
+	// same race do not meet again.
+	d = d/2 + time.Duration(mix(string(h.self), string(l.key), l.failures)%uint64(d/2+1))
+	l.notBefore = now.Add(d)
+	h.wakeAt(l, l.notBefore)
+}
+
+// mix hashes its arguments; it stands in for randomness, so that equal inputs
+// give equal actions.
+func mix(a, b string, n int) uint64 {
+	f := fnv.New64a()
+	f.Write([]byte(a))
+	f.Write([]byte{0})
+	f.Write([]byte(b))
+	f.Write([]byte{0, byte(n), byte(n >> 8)})
+	return f.Sum64()
+}
+
+type wake struct {
+	at time.Time
+	l  *lane
+}
+
+type wakeHeap []wake
+
+func (w wakeHeap) Len() int           { return len(w) }
+func (w wakeHeap) Less(i, j int) bool { return w[i].at.Before(w[j].at) }
+func (w wakeHeap) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
+func (w *wakeHeap) Push(x any)        { *w = append(*w, x.(wake)) }
+func (w *wakeHeap) Pop() any {
+	o := *w
+	x := o[len(o)-1]
+	*w = o[:len(o)-1]
+	return x
+}
+
+func (h *Holdings) wakeAt(l *lane, at time.Time) { heap.Push(&h.wakes, wake{at, l}) }

@@ -1,0 +1,148 @@
+package natskv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/shard"
+)
+
+// forgetAfter is how long the release of a key that is gone stays readable.
+const forgetAfter = time.Hour
+
+// JetStream's answers to a conditional write.
+const (
+	codeWrongSequence = 10071 // the condition did not hold
+	codeInFlight      = 10164 // the condition could not be checked yet; nothing is stored
+)
+
+// Put implements shard.Claims.
+func (s *Store) Put(ctx context.Context, k shard.Key, r shard.Record, expect uint64) (uint64, error) {
+	body, err := r.Encode()
+	if err != nil {
+		return 0, err
+	}
+	m := nats.NewMsg(ClaimSubject + "." + string(k))
+	m.Data = body
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(expect, 10))
+	m.Header.Set(jetstream.ExpectedStreamHeader, s.cfg.Ledger)
+	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	if r.Forget {
+		m.Header.Set(jetstream.MsgTTLHeader, forgetAfter.String())
+	}
+	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return 0, fmt.Errorf("put claim %s: %w", k, writeError(err))
+	}
+	return ack.Sequence, nil
+}
+
+// writeError tells refused, busy and unknown apart. Only an answer of the
+// server, or the certainty that nobody received the write, rules out that it is stored.
+func writeError(err error) error {
+	var api *jetstream.APIError
+	switch {
+	case errors.As(err, &api):
+		switch api.ErrorCode {
+		case codeWrongSequence:
+			return fmt.Errorf("%w: %w", shard.ErrFenced, err)
+		case codeInFlight:
+			return fmt.Errorf("%w: %w", shard.ErrBusy, err)
+		}
+		return err
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
+		return err
+	default:
+		return fmt.Errorf("%w: %w", shard.ErrUnknownOutcome, err)
+	}
+}
+
+// Last implements shard.Claims.
+func (s *Store) Last(ctx context.Context, k shard.Key) (shard.Head, error) {
+	m, err := s.ledger.GetLastMsgForSubject(ctx, ClaimSubject+"."+string(k))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return shard.Head{Key: k}, nil
+	}
+	if err != nil {
+		return shard.Head{}, fmt.Errorf("read claim %s: %w", k, err)
+	}
+	return head(k, m.Sequence, m.Data), nil
+}
+
+func head(k shard.Key, seq uint64, data []byte) shard.Head {
+	r, err := shard.DecodeRecord(data)
+	return shard.Head{Key: k, Seq: seq, Record: r, Bad: err != nil}
+}
+
+// Follow implements shard.Claims.
+func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
+	cons, err := s.js.OrderedConsumer(ctx, s.cfg.Ledger, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{ClaimSubject + ".>"},
+		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+	})
+	if err != nil {
+		return fmt.Errorf("follow claims: %w", err)
+	}
+	pending := cons.CachedInfo().NumPending
+	msgs, err := cons.Messages()
+	if err != nil {
+		return fmt.Errorf("follow claims: %w", err)
+	}
+	defer msgs.Stop()
+
+	first := make([]shard.Head, 0, pending)
+	loaded := pending == 0
+	if loaded {
+		seen(first)
+	}
+	for {
+		m, err := next(ctx, msgs, !loaded)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, context.DeadlineExceeded):
+			// What was pending may have been replaced or have expired on the way.
+			info, err := cons.Info(ctx)
+			if err != nil {
+				return fmt.Errorf("follow claims: %w", err)
+			}
+			if info.NumPending == 0 {
+				loaded = true
+				seen(first)
+			}
+			continue
+		case err != nil:
+			return fmt.Errorf("follow claims: %w", err)
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("follow claims: %w", err)
+		}
+		k := shard.Key(strings.TrimPrefix(m.Subject(), ClaimSubject+"."))
+		h := head(k, meta.Sequence.Stream, m.Data())
+		if loaded {
+			seen([]shard.Head{h})
+			continue
+		}
+		first = append(first, h)
+		if loaded = meta.NumPending == 0; loaded {
+			seen(first)
+		}
+	}
+}
+
+func next(ctx context.Context, msgs jetstream.MessagesContext, bounded bool) (jetstream.Msg, error) {
+	if bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Second)
+		defer cancel()
+	}
+	return msgs.Next(jetstream.NextContext(ctx))
+}
