@@ -1,0 +1,430 @@
+package simhost
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"wadm/scheduler/lattice"
+)
+
+// Errors of what is done to hosts.
+var (
+	ErrHostExists = errors.New("host id is taken")
+	ErrHostGone   = errors.New("host is not running")
+	ErrNotRunning = errors.New("workload is not running")
+	ErrRunning    = errors.New("workload is already running")
+)
+
+var builtinLabels = map[string]string{"hostcore.arch": "x86_64", "hostcore.os": "linux", "hostcore.osfamily": "unix"}
+
+// Host is one simulated host. It stays usable over restarts.
+type Host struct {
+	lattice *Lattice
+	cfg     *HostConfig
+
+	// All below is guarded by the lattice's lock.
+
+	id           lattice.HostID
+	friendlyName string
+	labels       *dict
+	alive        bool
+	incarnation  uint32
+	started      time.Time
+	lastEvent    time.Time
+	subs         []*nats.Subscription
+
+	components []*component
+	providers  []*provider
+	used       map[string]bool // configurations seen once: they never become missing
+	fetched    map[string]bool // images at hand
+	doing      map[string]int  // accepted work in progress, by request
+
+	componentTable table
+	providerTable  table
+
+	nextBeat int64 // when the next heartbeat is due, without jitter
+	late     int   // heartbeats that were due while they could not be sent
+
+	// A muted host does nothing: deferred work and held requests wait.
+	mutes    int
+	deferred []func()
+	held     []request
+	// A stalled host works on but hears nothing and cannot send.
+	stalls int
+	outbox []*nats.Msg
+}
+
+// AddHost starts a host: it subscribes, announces itself and sends its first
+// heartbeat after a full interval.
+func (l *Lattice) AddHost(cfg HostConfig) (*Host, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.Labels = maps.Clone(cfg.Labels)
+	cfg.DisabledBuiltins = slices.Clone(cfg.DisabledBuiltins)
+	l.mu.Lock()
+	defer l.unlock()
+	h := &Host{lattice: l, cfg: &cfg, id: cfg.ID}
+	if err := h.start(); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// start brings up a fresh process under h.id, or a new id when that is empty.
+func (h *Host) start() error {
+	l := h.lattice
+	if l.closed {
+		return ErrClosed
+	}
+	if h.id == "" {
+		id, err := hostID(l.rand)
+		if err != nil {
+			return err
+		}
+		h.id = id
+	}
+	if l.hosts[h.id] != nil {
+		return fmt.Errorf("start host %s: %w", h.id, ErrHostExists)
+	}
+	h.friendlyName = h.cfg.FriendlyName
+	if h.friendlyName == "" {
+		h.friendlyName = friendlyName(l.rand)
+	}
+	labels := maps.Clone(builtinLabels)
+	maps.Copy(labels, h.cfg.Labels)
+	h.labels = l.dict(labels)
+	h.started = time.Now()
+	h.incarnation++
+	h.components, h.providers, h.used, h.fetched, h.doing = nil, nil, nil, nil, nil
+	h.componentTable, h.providerTable = table{}, table{}
+	h.late, h.mutes, h.deferred, h.held, h.stalls, h.outbox = 0, 0, nil, nil, 0, nil
+
+	if l.cfg.Quirks.EarlyStarted {
+		h.announce()
+	}
+	if err := h.subscribe(); err != nil {
+		return fmt.Errorf("start host %s: %w", h.id, err)
+	}
+	h.alive = true
+	l.hosts[h.id] = h
+	l.alive = append(l.alive, h)
+	if !l.cfg.Quirks.EarlyStarted {
+		h.announce()
+	}
+	h.nextBeat = l.now() + int64(h.interval())
+	if l.cfg.SpreadHeartbeats {
+		h.nextBeat = l.now() + int64(l.upTo(h.interval()))
+	}
+	h.armBeat()
+	return nil
+}
+
+func (h *Host) announce() {
+	o := newObject(h.lattice.scratch()).str("friendly_name", h.friendlyName)
+	if h.lattice.cfg.Quirks.EarlyStarted {
+		o = o.str("id", string(h.id))
+	}
+	h.emit(lattice.HostStarted, o.raw("labels", h.labels.json).num("uptime_seconds", 0).str("version", h.lattice.cfg.Version).end())
+}
+
+// subscribe makes the host reachable, and the lattice with its first host.
+func (h *Host) subscribe() error {
+	l := h.lattice
+	if len(l.alive) == 0 {
+		if err := l.subscribe(); err != nil {
+			return err
+		}
+	}
+	patterns := []string{"component.*.", "provider.*.", "host.*.", "label.*."}
+	if l.cfg.Compact {
+		patterns = []string{"*.*."}
+	}
+	h.subs = make([]*nats.Subscription, 0, len(patterns))
+	for _, p := range patterns {
+		sub, err := l.nc.ChanSubscribe(l.prefix+p+string(h.id), l.inbox)
+		if err != nil {
+			h.unsubscribe()
+			return fmt.Errorf("subscribe to %s: %w", p, err)
+		}
+		h.subs = append(h.subs, sub)
+	}
+	return nil
+}
+
+func (h *Host) unsubscribe() {
+	for _, s := range h.subs {
+		h.lattice.drop(s)
+	}
+	h.subs = nil
+	if len(h.lattice.alive) == 0 {
+		h.lattice.unsubscribe()
+	}
+}
+
+// die removes the host from the lattice; nothing it had begun goes on.
+func (h *Host) die() {
+	if !h.alive {
+		return
+	}
+	l := h.lattice
+	h.alive = false
+	h.incarnation++
+	delete(l.hosts, h.id)
+	l.alive = slices.DeleteFunc(l.alive, func(o *Host) bool { return o == h })
+	h.unsubscribe()
+	h.held, h.deferred, h.outbox = nil, nil, nil
+}
+
+// Stop ends the host the polite way: host_stopped, nothing per workload.
+func (h *Host) Stop() error {
+	h.lattice.mu.Lock()
+	defer h.lattice.unlock()
+	if !h.alive {
+		return ErrHostGone
+	}
+	h.sayGoodbye()
+	return nil
+}
+
+func (h *Host) sayGoodbye() {
+	h.mutes, h.stalls = 0, 0
+	h.flushOutbox()
+	h.emit(lattice.HostStopped, newObject(h.lattice.scratch()).raw("labels", h.labels.json).end())
+	h.die()
+}
+
+// Kill ends the host without a word.
+func (h *Host) Kill() error {
+	h.lattice.mu.Lock()
+	defer h.lattice.unlock()
+	if !h.alive {
+		return ErrHostGone
+	}
+	h.die()
+	return nil
+}
+
+// Restart starts a fresh, empty process in the host's place, with a new id or
+// the old one. A host that runs is killed first.
+func (h *Host) Restart(newID bool) error {
+	h.lattice.mu.Lock()
+	defer h.lattice.unlock()
+	h.die()
+	if newID {
+		h.id = ""
+	}
+	return h.start()
+}
+
+// Mute makes the host busy for d: it answers nothing, its heartbeats and its
+// work wait. Then it does in one burst all that was asked meanwhile.
+func (h *Host) Mute(d time.Duration) error {
+	h.lattice.mu.Lock()
+	defer h.lattice.unlock()
+	if !h.alive {
+		return ErrHostGone
+	}
+	h.mutes++
+	h.timer(d, func() {
+		h.mutes--
+		h.resume()
+	})
+	return nil
+}
+
+// Relabel puts and deletes labels until exactly the built-in ones and these
+// are left; each change is a labels_changed.
+func (h *Host) Relabel(labels map[string]string) error {
+	h.lattice.mu.Lock()
+	defer h.lattice.unlock()
+	if !h.alive {
+		return ErrHostGone
+	}
+	want := maps.Clone(builtinLabels)
+	maps.Copy(want, labels)
+	for _, k := range slices.Sorted(maps.Keys(h.labels.m)) {
+		if _, ok := want[k]; !ok {
+			h.setLabel(k, nil)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		if v, ok := h.labels.m[k]; !ok || v != want[k] {
+			v = want[k]
+			h.setLabel(k, &v)
+		}
+	}
+	return nil
+}
+
+// setLabel sets a label, or removes it when value is nil, and tells.
+func (h *Host) setLabel(key string, value *string) {
+	m := maps.Clone(h.labels.m)
+	if value == nil {
+		delete(m, key)
+	} else {
+		m[key] = *value
+	}
+	h.labels = h.lattice.dict(m)
+	h.emit(lattice.LabelsChanged, newObject(h.lattice.scratch()).str("host_id", string(h.id)).raw("labels", h.labels.json).end())
+}
+
+// ID is the host's id; it changes with Restart(true).
+func (h *Host) ID() lattice.HostID {
+	h.lattice.mu.Lock()
+	defer h.lattice.mu.Unlock()
+	return h.id
+}
+
+// Alive tells whether the host runs.
+func (h *Host) Alive() bool {
+	h.lattice.mu.Lock()
+	defer h.lattice.mu.Unlock()
+	return h.alive
+}
+
+func (h *Host) interval() time.Duration {
+	if h.cfg.HeartbeatInterval > 0 {
+		return h.cfg.HeartbeatInterval
+	}
+	return h.lattice.cfg.HeartbeatInterval
+}
+
+func (h *Host) uptime() int64 { return int64(time.Since(h.started) / time.Second) }
+
+func (h *Host) armBeat() {
+	l := h.lattice
+	l.arm(timer{at: h.nextBeat + int64(l.upTo(l.cfg.HeartbeatJitter)), host: h, incarnation: h.incarnation})
+}
+
+// beat is the heartbeat's timer. The rhythm is kept however late a heartbeat is.
+func (h *Host) beat() {
+	h.nextBeat += int64(h.interval())
+	h.armBeat()
+	h.late++
+	if h.late == 1 {
+		h.flushBeats()
+	}
+}
+
+// flushBeats sends what heartbeats are due, as soon as the tables can be read.
+func (h *Host) flushBeats() {
+	if h.late == 0 || h.mutes > 0 {
+		return
+	}
+	h.readTables(func() {
+		if h.late == 0 || h.mutes > 0 {
+			return
+		}
+		h.emit(lattice.HostHeartbeat, h.appendInventory(h.lattice.scratch()))
+		h.late--
+		h.flushBeats()
+	})
+}
+
+// timer runs fn after d unless the host is gone by then.
+func (h *Host) timer(d time.Duration, fn func()) {
+	h.lattice.arm(timer{at: h.lattice.now() + int64(d), host: h, incarnation: h.incarnation, fn: fn})
+}
+
+// after runs fn after d, or once the host does anything again.
+func (h *Host) after(d time.Duration, fn func()) {
+	if d <= 0 {
+		h.do(fn)
+		return
+	}
+	h.timer(d, func() { h.do(fn) })
+}
+
+func (h *Host) do(fn func()) {
+	if h.mutes > 0 {
+		h.deferred = append(h.deferred, fn)
+		return
+	}
+	fn()
+}
+
+// resume catches up once the host may speak and hear again.
+func (h *Host) resume() {
+	if h.stalls == 0 {
+		h.flushOutbox()
+	}
+	for h.alive && h.mutes == 0 && len(h.deferred) > 0 {
+		fn := h.deferred[0]
+		h.deferred = h.deferred[1:]
+		fn()
+	}
+	if h.alive {
+		h.flushBeats()
+	}
+	for h.alive && h.mutes == 0 && h.stalls == 0 && len(h.held) > 0 {
+		r := h.held[0]
+		h.held = h.held[1:]
+		h.handle(r)
+	}
+}
+
+// table is one of the host's two tables. Whoever changes it holds it over the
+// time that takes; all others, readers too, wait in line.
+type table struct {
+	held    bool
+	waiting []func()
+}
+
+// use runs fn once the table is free. fn may hold it.
+func (t *table) use(fn func()) {
+	if t.held {
+		t.waiting = append(t.waiting, fn)
+		return
+	}
+	fn()
+}
+
+func (t *table) hold() { t.held = true }
+
+func (t *table) release() {
+	t.held = false
+	for !t.held && len(t.waiting) > 0 {
+		fn := t.waiting[0]
+		t.waiting = t.waiting[1:]
+		fn()
+	}
+}
+
+// readTables runs fn while neither table is held.
+func (h *Host) readTables(fn func()) {
+	h.componentTable.use(func() {
+		if !h.providerTable.held {
+			fn()
+			return
+		}
+		h.providerTable.use(func() { h.readTables(fn) })
+	})
+}
+
+// fetch gets an image, or fails to, and runs fn with how it behaves. An image
+// that is never fetched never gets there.
+func (h *Host) fetch(ref string, fn func(Image)) {
+	img := h.lattice.cfg.Images(ref)
+	if img.NeverFetched {
+		return
+	}
+	d := img.Fetch
+	if h.fetched[ref] {
+		d = 0
+	}
+	h.after(d, func() {
+		if d > 0 && img.FetchError == "" {
+			if h.fetched == nil {
+				h.fetched = map[string]bool{}
+			}
+			h.fetched[ref] = true
+		}
+		fn(img)
+	})
+}
