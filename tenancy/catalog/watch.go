@@ -1,0 +1,248 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/tenancy"
+)
+
+// entry is what the index remembers of one head.
+type entry struct {
+	// broken: the head cannot be decoded; only revision means anything then.
+	broken          bool
+	revision        uint64
+	last            storedVersion
+	deployedVersion *string
+	// deployedBody is the body key of the deployed version, empty when none is.
+	deployedBody string
+	born         string
+	deploys      uint64
+	versions     int
+}
+
+// wanted is the part of an entry whose change the watchers are told.
+type wanted struct {
+	broken bool
+	body   string
+	born   string
+	times  uint64
+}
+
+func (e entry) wanted() wanted {
+	if e.broken {
+		return wanted{broken: true, times: e.revision}
+	}
+	if e.deployedBody == "" {
+		return wanted{}
+	}
+	return wanted{body: e.deployedBody, born: e.born, times: e.deploys}
+}
+
+type waiter struct{ changed func() }
+
+// Watch calls changed once at the start and then whenever the deployed manifests
+// of a lattice may have changed, until ctx ends; it returns nil then. It may call
+// too often, never too seldom, as long as Run runs. After a call, Deployed shows
+// the change. changed must return at once; it is called from one goroutine that
+// serves all lattices.
+func (c *Catalog) Watch(ctx context.Context, key tenancy.LatticeKey, changed func()) error {
+	if _, err := tenancy.ParseToken(key.Token()); err != nil {
+		return err
+	}
+	w := &waiter{changed: changed}
+	x := &c.index
+	x.mu.Lock()
+	if x.waiters[key] == nil {
+		x.waiters[key] = map[*waiter]struct{}{}
+	}
+	x.waiters[key][w] = struct{}{}
+	x.mu.Unlock()
+	defer func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		delete(x.waiters[key], w)
+		if len(x.waiters[key]) == 0 {
+			delete(x.waiters, key)
+		}
+	}()
+	changed()
+	<-ctx.Done()
+	return nil
+}
+
+// again asks for a new list.
+func (x *index) again() {
+	select {
+	case x.restart <- struct{}{}:
+	default:
+	}
+}
+
+// advance notes that everything up to revision was seen. x.mu is held.
+func (x *index) advance(revision uint64) {
+	x.position = max(x.position, revision)
+	close(x.moved)
+	x.moved = make(chan struct{})
+}
+
+// follow keeps the index current until ctx ends.
+func (c *Catalog) follow(ctx context.Context) error {
+	for try := 0; ctx.Err() == nil; try++ {
+		started := c.cfg.Now()
+		err := c.followOnce(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if c.cfg.Now().Sub(started) > time.Minute {
+			try = 0
+		}
+		if errors.Is(err, errListAgain) {
+			c.log.Info("reading the index of applications again")
+		} else {
+			c.log.Warn("following the catalog failed; trying again", "error", err)
+		}
+		pause(ctx, try)
+	}
+	return nil
+}
+
+// errListAgain ends followOnce without anything being wrong.
+var errListAgain = errors.New("list again")
+
+// followOnce lists all heads and follows their changes. Whatever may have hidden
+// a change ends it.
+func (c *Catalog) followOnce(ctx context.Context) error {
+	// A marker can expire while the connection is down, so after a reconnect only a
+	// new list tells what is gone.
+	connected := c.js.Conn().StatusChanged(nats.CONNECTED)
+	defer c.js.Conn().RemoveStatusListener(connected)
+	w, err := c.kv.Watch(ctx, "*.*.*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Stop() }()
+
+	fresh := map[tenancy.LatticeKey]map[string]entry{}
+	var position uint64
+	listed := false
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-connected:
+			return errListAgain
+		case <-c.index.restart:
+			return errListAgain
+		case u, ok := <-w.Updates():
+			switch {
+			case !ok:
+				return errors.New("the watch ended")
+			case u == nil:
+				listed = true
+				c.replace(fresh, position)
+			case !listed:
+				c.apply(fresh, u)
+				position = max(position, u.Revision())
+			default:
+				c.update(u)
+			}
+		}
+	}
+}
+
+// apply folds one stored head into apps and tells whose wanted state changed.
+func (c *Catalog) apply(apps map[tenancy.LatticeKey]map[string]entry, u jetstream.KeyValueEntry) (key tenancy.LatticeKey, changed bool) {
+	key, app, ok := split(u.Key())
+	if !ok {
+		c.log.Error("a foreign key in the catalog is ignored", "key", u.Key())
+		return key, false
+	}
+	before := apps[key][app]
+	if u.Operation() != jetstream.KeyValuePut {
+		delete(apps[key], app)
+		if len(apps[key]) == 0 {
+			delete(apps, key)
+		}
+		return key, before.wanted() != wanted{}
+	}
+	e := entry{revision: u.Revision()}
+	if h, err := decodeHead(u.Value()); err != nil {
+		e.broken = true
+		c.log.Error("an application cannot be read and is left as it is", "tenant", key.Tenant, "lattice", key.Lattice,
+			"application", app, "revision", u.Revision(), "error", err)
+	} else {
+		e.last = h.last()
+		e.born = h.Born
+		e.deploys = h.Deploys
+		e.versions = len(h.Versions)
+		if h.Deployed != nil {
+			v, _ := h.find(*h.Deployed)
+			e.deployedVersion, e.deployedBody = h.Deployed, v.Body
+		}
+	}
+	if apps[key] == nil {
+		apps[key] = map[string]entry{}
+	}
+	apps[key][app] = e
+	return key, before.wanted() != e.wanted()
+}
+
+// update folds one change into the index and calls the lattice's watchers.
+func (c *Catalog) update(u jetstream.KeyValueEntry) {
+	x := &c.index
+	x.mu.Lock()
+	key, changed := c.apply(x.apps, u)
+	x.advance(u.Revision())
+	var call []*waiter
+	if changed {
+		for w := range x.waiters[key] {
+			call = append(call, w)
+		}
+	}
+	x.mu.Unlock()
+	for _, w := range call {
+		w.changed()
+	}
+}
+
+// replace puts a complete list in place of the index and calls the watchers of
+// the lattices that differ.
+func (c *Catalog) replace(fresh map[tenancy.LatticeKey]map[string]entry, position uint64) {
+	x := &c.index
+	x.mu.Lock()
+	old := x.apps
+	x.apps = fresh
+	x.loaded = true
+	x.advance(position)
+	var call []*waiter
+	for key, ws := range x.waiters {
+		if !sameWanted(old[key], fresh[key]) {
+			for w := range ws {
+				call = append(call, w)
+			}
+		}
+	}
+	x.mu.Unlock()
+	for _, w := range call {
+		w.changed()
+	}
+}
+
+func sameWanted(a, b map[string]entry) bool {
+	for name, e := range a {
+		if e.wanted() != b[name].wanted() {
+			return false
+		}
+	}
+	for name, e := range b {
+		if e.wanted() != a[name].wanted() {
+			return false
+		}
+	}
+	return true
+}

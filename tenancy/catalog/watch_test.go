@@ -1,0 +1,340 @@
+package catalog_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/config/natsconn/natstest"
+	"wadm/tenancy"
+	"wadm/tenancy/catalog"
+)
+
+// textLogger writes to w from any goroutine.
+func textLogger(w *strings.Builder) *slog.Logger {
+	return slog.New(slog.NewTextHandler(&guarded{w: w}, nil))
+}
+
+type guarded struct {
+	mu sync.Mutex
+	w  *strings.Builder
+}
+
+func (g *guarded) Write(b []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.w.Write(b)
+}
+
+// watch counts calls of a watcher until the test ends.
+func watch(t *testing.T, c *catalog.Catalog, key tenancy.LatticeKey) *atomic.Int64 {
+	t.Helper()
+	var calls atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Watch(ctx, key, func() { calls.Add(1) }) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("watch: %v", err)
+		}
+	})
+	eventually(t, "the first call", func() bool { return calls.Load() > 0 })
+	return &calls
+}
+
+func TestWatchersHearOfTheirLatticeOnly(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	writer, c := open(t, s.JetStream(t), catalog.Config{}), open(t, s.JetStream(t), catalog.Config{})
+	run(t, c)
+	other := tenancy.LatticeKey{Tenant: "else", Lattice: lattice.Lattice}
+	mine, theirs := watch(t, c, lattice), watch(t, c, other)
+	put(t, writer, app("shop", "v1"))
+	eventually(t, "the put in the index", func() bool {
+		l, err := c.List(t.Context(), lattice)
+		return err == nil && len(l) == 1
+	})
+	quiet := mine.Load()
+	steps := map[string]func(){
+		"deploy":   func() { deploy(t, writer, "shop", nil) },
+		"redeploy": func() { deploy(t, writer, "shop", nil) },
+	}
+	for _, name := range []string{"deploy", "redeploy"} {
+		before := mine.Load()
+		steps[name]()
+		eventually(t, "a call after "+name, func() bool { return mine.Load() > before })
+	}
+	before := mine.Load()
+	if _, err := writer.Delete(t.Context(), lattice, "shop", nil, ""); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a call after delete", func() bool { return mine.Load() > before })
+	if d, err := c.Deployed(t.Context(), lattice); err != nil || len(d) != 0 {
+		t.Errorf("deployed after the call: %v, %v", d, err)
+	}
+	if theirs.Load() != 1 {
+		t.Errorf("the other tenant's watcher was called %d times", theirs.Load())
+	}
+	// Only the first call, or a second one if Run listed after it.
+	if quiet > 2 {
+		t.Errorf("a put alone called %d times", quiet)
+	}
+}
+
+func TestWatchingSurvivesARestartOfNATS(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	writer, c := open(t, s.JetStream(t), catalog.Config{}), open(t, s.JetStream(t), catalog.Config{})
+	run(t, c)
+	calls := watch(t, c, lattice)
+	put(t, writer, app("shop", "v1"))
+	s.Restart(t)
+	before := calls.Load()
+	eventually(t, "a deploy after the restart", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := writer.Deploy(ctx, lattice, "shop", nil, "", nil)
+		return err == nil
+	})
+	eventually(t, "a call after the restart", func() bool { return calls.Load() > before })
+	eventually(t, "the deployment", func() bool {
+		d, err := c.Deployed(t.Context(), lattice)
+		return err == nil && d["shop"] != nil
+	})
+}
+
+func TestManyLatticesShareOneWatch(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	js := s.JetStream(t)
+	c := open(t, js, catalog.Config{})
+	run(t, c)
+	const n = 300
+	var calls [n]atomic.Int64
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	defer func() { cancel(); wg.Wait() }()
+	key := func(i int) tenancy.LatticeKey {
+		return tenancy.LatticeKey{Tenant: "t", Lattice: tenancy.Lattice(fmt.Sprint("l", i))}
+	}
+	for i := range n {
+		wg.Go(func() {
+			if err := c.Watch(ctx, key(i), func() { calls[i].Add(1) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := range n {
+		eventually(t, "the first call", func() bool { return calls[i].Load() > 0 })
+	}
+	stream, err := js.Stream(t.Context(), "KV_wadm_catalog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := stream.Info(t.Context()); err != nil || info.State.Consumers > 1 {
+		t.Errorf("%d consumers for %d watched lattices, %v", info.State.Consumers, n, err)
+	}
+	for i := range n {
+		if _, err := c.Put(t.Context(), key(i), app("a", "v1"), ""); err != nil {
+			t.Fatal(err)
+		}
+		before := calls[i].Load()
+		if _, err := c.Deploy(t.Context(), key(i), "a", nil, "", nil); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "a call", func() bool { return calls[i].Load() > before })
+	}
+	if keys, err := c.Lattices(t.Context()); err != nil || len(keys) != n {
+		t.Errorf("%d lattices, %v", len(keys), err)
+	}
+}
+
+// faulty stores what it is told to and then says it failed, or fails without
+// storing.
+type faulty struct {
+	jetstream.JetStream
+	kv *faultyKV
+}
+
+func (f *faulty) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
+	kv, err := f.JetStream.KeyValue(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	f.kv.KeyValue = kv
+	return f.kv, nil
+}
+
+type faultyKV struct {
+	jetstream.KeyValue
+	mu sync.Mutex
+	// next are the faults of the next writes, one each.
+	next []fault
+}
+
+type fault struct {
+	err   error
+	store bool
+}
+
+func (f *faultyKV) take() (fault, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.next) == 0 {
+		return fault{}, false
+	}
+	n := f.next[0]
+	f.next = f.next[1:]
+	return n, true
+}
+
+func (f *faultyKV) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if n, ok := f.take(); ok {
+		if n.store {
+			if _, err := f.KeyValue.Update(ctx, key, value, revision); err != nil {
+				return 0, err
+			}
+		}
+		return 0, n.err
+	}
+	return f.KeyValue.Update(ctx, key, value, revision)
+}
+
+func (f *faultyKV) Purge(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
+	if n, ok := f.take(); ok {
+		if n.store {
+			if err := f.KeyValue.Purge(ctx, key, opts...); err != nil {
+				return err
+			}
+		}
+		return n.err
+	}
+	return f.KeyValue.Purge(ctx, key, opts...)
+}
+
+func TestAWriteWithALostAcknowledgementHappensOnce(t *testing.T) {
+	t.Parallel()
+	for _, stored := range []bool{true, false} {
+		t.Run(fmt.Sprint("stored ", stored), func(t *testing.T) {
+			t.Parallel()
+			js := natstest.Start(t).JetStream(t)
+			open(t, js, catalog.Config{})
+			f := &faulty{JetStream: js, kv: &faultyKV{}}
+			c := open(t, f, catalog.Config{})
+			lose := func() { f.kv.next = []fault{{nats.ErrTimeout, stored}, {nats.ErrTimeout, false}} }
+			lose()
+			if got, err := c.Put(t.Context(), lattice, app("shop", "v1"), ""); err != nil || got.Total != 1 {
+				t.Errorf("put: %+v, %v", got, err)
+			}
+			lose()
+			if got, err := c.Deploy(t.Context(), lattice, "shop", nil, "", nil); err != nil || got.Version != "v1" {
+				t.Errorf("deploy: %+v, %v", got, err)
+			}
+			lose()
+			if was, err := c.Undeploy(t.Context(), lattice, "shop", ""); err != nil || !was {
+				t.Errorf("undeploy: %v, %v", was, err)
+			}
+			a, err := c.Application(t.Context(), lattice, "shop")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var did []string
+			for _, ch := range a.Changes {
+				did = append(did, ch.Did)
+			}
+			if got := strings.Join(did, " "); got != "put deploy undeploy" {
+				t.Errorf("history: %s", got)
+			}
+			lose()
+			if del, err := c.Delete(t.Context(), lattice, "shop", nil, ""); err != nil || !del.Gone {
+				t.Errorf("delete: %+v, %v", del, err)
+			}
+		})
+	}
+}
+
+func TestALostConditionIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	js := natstest.Start(t).JetStream(t)
+	open(t, js, catalog.Config{})
+	f := &faulty{JetStream: js, kv: &faultyKV{}}
+	c := open(t, f, catalog.Config{})
+	for range 10 {
+		f.kv.next = append(f.kv.next, fault{err: jetstream.ErrKeyRevisionMismatch})
+	}
+	if _, err := c.Put(t.Context(), lattice, app("shop", "v1"), ""); err != nil {
+		t.Errorf("put after ten conflicts: %v", err)
+	}
+	for range 1000 {
+		f.kv.next = append(f.kv.next, fault{err: jetstream.ErrKeyRevisionMismatch})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if _, err := c.Put(ctx, lattice, app("shop", "v2"), ""); err == nil {
+		t.Error("put succeeded against endless conflicts")
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("gave up after %v", took)
+	}
+	f.kv.next = nil
+	if got := versions(t, c, "shop"); len(got) != 1 {
+		t.Errorf("versions: %v", got)
+	}
+	if n := bodies(t, js); n != 1 {
+		t.Errorf("%d bodies for one version", n)
+	}
+}
+
+func TestSweepRemovesOnlyWhatNoHeadNames(t *testing.T) {
+	t.Parallel()
+	js := natstest.Start(t).JetStream(t)
+	c := open(t, js, catalog.Config{})
+	put(t, c, app("shop", "v1"))
+	kv, err := js.KeyValue(t.Context(), "wadm_catalog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{
+		"default.prod.shop.01ARZ3NDEKTSV4RRFFQ69G5FAV", // an orphan beside a version
+		"default.prod.gone.01ARZ3NDEKTSV4RRFFQ69G5FAV", // an orphan of a deleted application
+		"default.prod.broken.01ARZ3NDEKTSV4RRFFQ69G5FAV",
+		"default.prod.shop.mine",
+	} {
+		if _, err := kv.PutString(t.Context(), key, "{}"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := kv.PutString(t.Context(), "default.prod.broken", "{"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("young bodies were swept: %d, %v", n, err)
+	}
+	later := open(t, js, catalog.Config{Now: func() time.Time { return time.Now().Add(2 * time.Hour) }})
+	if n, err := later.Sweep(t.Context()); n != 2 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	if _, err := c.Manifest(t.Context(), lattice, "shop", nil); err != nil {
+		t.Error(err)
+	}
+	for key, want := range map[string]error{
+		"default.prod.broken.01ARZ3NDEKTSV4RRFFQ69G5FAV": nil,
+		"default.prod.shop.mine":                         nil,
+		"default.prod.shop.01ARZ3NDEKTSV4RRFFQ69G5FAV":   jetstream.ErrKeyNotFound,
+	} {
+		if _, err := kv.Get(t.Context(), key); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", key, err, want)
+		}
+	}
+}

@@ -1,0 +1,274 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"wadm/tenancy"
+	"wadm/tenancy/manifest"
+)
+
+// Stored is the outcome of a put.
+type Stored struct {
+	// Version is the version put, given or generated.
+	Version string
+	// Previous is the version that was the last put one before; empty at the first.
+	Previous string
+	// Total is the number of stored versions, this one included.
+	Total int
+}
+
+// Put stores a new version of the application m.Metadata.Name, as the last put
+// one. A manifest without a version gets a unique one. by names who asked and may
+// be empty. Nothing becomes deployed and m is not changed.
+//
+// It fails with ErrVersionExists, ErrTooLarge, ErrUndecodable, a
+// tenancy.ErrBadName or an error of the storage.
+func (c *Catalog) Put(ctx context.Context, key tenancy.LatticeKey, m *manifest.Manifest, by string) (Stored, error) {
+	app := m.Metadata.Name
+	if err := check(key, app); err != nil {
+		return Stored{}, err
+	}
+	id, err := c.newID()
+	if err != nil {
+		return Stored{}, err
+	}
+	version, given := m.Version()
+	if !given {
+		version = id
+		m = withVersion(m, version)
+	}
+	// Not json.Marshal, which would escape what HTML minds.
+	data, err := m.MarshalJSON()
+	if err != nil {
+		return Stored{}, fmt.Errorf("encode manifest: %w", err)
+	}
+	var out Stored
+	written := false
+	err = c.change(ctx, key, app, id, func(ctx context.Context, cur *head) (*head, error) {
+		if cur == nil {
+			cur = &head{Format: headFormat, Born: id}
+		}
+		if _, ok := cur.find(version); ok {
+			return nil, fmt.Errorf("put %s %q: %w", app, version, ErrVersionExists)
+		}
+		if len(cur.Versions) >= c.cfg.MaxVersions {
+			return nil, fmt.Errorf("put %s: %w: %d versions are stored, the most is %d", app, ErrTooLarge, len(cur.Versions), c.cfg.MaxVersions)
+		}
+		if !written {
+			if err := c.writeBody(ctx, bodyKey(key, app, id), data); err != nil {
+				return nil, err
+			}
+			written = true
+		}
+		next := cur.clone()
+		out = Stored{Version: version, Total: len(cur.Versions) + 1}
+		if len(cur.Versions) > 0 {
+			out.Previous = cur.last().Version
+		}
+		v := storedVersion{Version: version, Body: id, At: c.cfg.Now().UTC(), By: by}
+		v.describe(m)
+		next.Versions = append(next.Versions, v)
+		next.note(Change{ID: id, At: v.At, By: by, Did: "put", Version: version})
+		return next, nil
+	})
+	if err != nil {
+		if written && !isAmbiguous(err) {
+			c.removeBodies(ctx, key, app, []string{id})
+		}
+		return Stored{}, err
+	}
+	return out, nil
+}
+
+func (v *storedVersion) describe(m *manifest.Manifest) {
+	d, ok := m.Metadata.Annotations[manifest.AnnotationDescription]
+	switch {
+	case !ok:
+	case len(d) > maxDescription:
+		v.LongDescription = true
+	default:
+		v.Description = &d
+	}
+}
+
+func withVersion(m *manifest.Manifest, version string) *manifest.Manifest {
+	c := *m
+	c.Metadata.Annotations = maps.Clone(m.Metadata.Annotations)
+	if c.Metadata.Annotations == nil {
+		c.Metadata.Annotations = map[string]string{}
+	}
+	c.Metadata.Annotations[manifest.AnnotationVersion] = version
+	return &c
+}
+
+// Deployment is the outcome of a deploy.
+type Deployment struct {
+	Version string
+	// Manifest is shared: it must not be changed.
+	Manifest *manifest.Manifest
+}
+
+// Deploy makes a version the deployed one: the given one, or the last put one when
+// version is nil. allow sees the manifest first and may refuse it; its error is
+// returned as it is. It may be called again when somebody was faster.
+//
+// It fails with ErrNotFound, ErrNoVersion, ErrUndecodable, what allow said, or an
+// error of the storage.
+func (c *Catalog) Deploy(ctx context.Context, key tenancy.LatticeKey, app string, version *string, by string,
+	allow func(context.Context, *manifest.Manifest) error,
+) (Deployment, error) {
+	if err := check(key, app); err != nil {
+		return Deployment{}, err
+	}
+	id, err := c.newID()
+	if err != nil {
+		return Deployment{}, err
+	}
+	var out Deployment
+	err = c.change(ctx, key, app, id, func(ctx context.Context, cur *head) (*head, error) {
+		if cur == nil {
+			return nil, fmt.Errorf("deploy %s: %w", app, ErrNotFound)
+		}
+		v := cur.last()
+		if version != nil {
+			var ok bool
+			if v, ok = cur.find(*version); !ok {
+				return nil, fmt.Errorf("deploy %s %q: %w", app, *version, ErrNoVersion)
+			}
+		}
+		m, err := c.body(ctx, key, app, v)
+		if err != nil {
+			return nil, err
+		}
+		if allow != nil {
+			if err := allow(ctx, m); err != nil {
+				return nil, err
+			}
+		}
+		out = Deployment{Version: v.Version, Manifest: m}
+		next := cur.clone()
+		next.Deployed = &v.Version
+		next.Deploys++
+		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "deploy", Version: v.Version})
+		return next, nil
+	})
+	if err != nil {
+		return Deployment{}, err
+	}
+	return out, nil
+}
+
+// body reads the manifest of a version that a head names. A version that was
+// removed in between counts as unknown; one that is lost as undecodable.
+func (c *Catalog) body(ctx context.Context, key tenancy.LatticeKey, app string, v storedVersion) (*manifest.Manifest, error) {
+	name := bodyKey(key, app, v.Body)
+	m, ok, err := c.readManifest(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return m, nil
+	}
+	return nil, c.missing(ctx, key, app, v)
+}
+
+func (c *Catalog) missing(ctx context.Context, key tenancy.LatticeKey, app string, v storedVersion) error {
+	now, err := c.read(ctx, key, app)
+	if err != nil {
+		return err
+	}
+	if now.head == nil {
+		return fmt.Errorf("read %s: %w", app, ErrNotFound)
+	}
+	if still, ok := now.head.find(v.Version); !ok || still.Body != v.Body {
+		return fmt.Errorf("read %s %q: %w", app, v.Version, ErrNoVersion)
+	}
+	return fmt.Errorf("read %s: %w: the body is missing", bodyKey(key, app, v.Body), ErrUndecodable)
+}
+
+// Undeploy makes no version the deployed one. was tells whether one was.
+func (c *Catalog) Undeploy(ctx context.Context, key tenancy.LatticeKey, app, by string) (was bool, err error) {
+	if err := check(key, app); err != nil {
+		return false, err
+	}
+	id, err := c.newID()
+	if err != nil {
+		return false, err
+	}
+	err = c.change(ctx, key, app, id, func(_ context.Context, cur *head) (*head, error) {
+		if cur == nil {
+			return nil, fmt.Errorf("undeploy %s: %w", app, ErrNotFound)
+		}
+		was = cur.Deployed != nil
+		if !was {
+			return cur, nil
+		}
+		next := cur.clone()
+		next.Deployed = nil
+		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "undeploy", Version: *cur.Deployed})
+		return next, nil
+	})
+	if err != nil {
+		return false, err
+	}
+	return was, nil
+}
+
+// Deleted is the outcome of a delete.
+type Deleted struct {
+	// Gone: the application does not exist any more.
+	Gone bool
+	// Undeployed: what was removed was the deployed version.
+	Undeployed bool
+}
+
+// Delete removes one version, or all of them when version is nil. Removing the
+// last version removes the application.
+//
+// It fails with ErrNotFound, ErrNoVersion, ErrUndecodable or an error of the
+// storage.
+func (c *Catalog) Delete(ctx context.Context, key tenancy.LatticeKey, app string, version *string, by string) (Deleted, error) {
+	if err := check(key, app); err != nil {
+		return Deleted{}, err
+	}
+	id, err := c.newID()
+	if err != nil {
+		return Deleted{}, err
+	}
+	var out Deleted
+	var bodies []string
+	err = c.change(ctx, key, app, id, func(_ context.Context, cur *head) (*head, error) {
+		if cur == nil {
+			return nil, fmt.Errorf("delete %s: %w", app, ErrNotFound)
+		}
+		if version == nil {
+			out = Deleted{Gone: true, Undeployed: cur.Deployed != nil}
+			bodies = cur.bodies()
+			return nil, nil
+		}
+		v, ok := cur.find(*version)
+		if !ok {
+			return nil, fmt.Errorf("delete %s %q: %w", app, *version, ErrNoVersion)
+		}
+		bodies = []string{v.Body}
+		out = Deleted{Gone: len(cur.Versions) == 1, Undeployed: cur.Deployed != nil && *cur.Deployed == *version}
+		if out.Gone {
+			return nil, nil
+		}
+		next := cur.clone()
+		next.Versions = slices.DeleteFunc(next.Versions, func(w storedVersion) bool { return w.Body == v.Body })
+		if out.Undeployed {
+			next.Deployed = nil
+		}
+		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "delete", Version: *version})
+		return next, nil
+	})
+	if err != nil {
+		return Deleted{}, err
+	}
+	c.removeBodies(ctx, key, app, bodies)
+	return out, nil
+}
