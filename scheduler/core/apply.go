@@ -1,0 +1,205 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"time"
+
+	"wadm/scheduler/lattice"
+	"wadm/tenancy/manifest"
+)
+
+// setDesired compiles what changed among the deployed manifests and marks what
+// that touches. Unchanged applications keep their scalers and their waits.
+func (s *State) setDesired(apps map[string]*manifest.Manifest, now time.Time) error {
+	changed := map[string]bool{}
+	texts := make(map[string]string, len(apps))
+	for name, m := range apps {
+		b, err := m.MarshalJSON()
+		if err != nil {
+			return fmt.Errorf("compile application %s: %w", name, err)
+		}
+		texts[name] = string(b)
+		if a := s.apps[name]; a == nil || a.canonical != texts[name] {
+			changed[name] = true
+		}
+	}
+	for name := range s.apps {
+		if apps[name] == nil {
+			changed[name] = true
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	for name, a := range s.apps {
+		if a.refers {
+			// What it refers to may have changed its id.
+			changed[name] = true
+		}
+	}
+	for name := range changed {
+		s.touchApp(s.apps[name])
+		if apps[name] == nil {
+			delete(s.apps, name)
+			s.dirty.apps[name] = true
+			continue
+		}
+		s.apps[name] = compile(name, apps[name], texts[name], apps)
+		s.dirty.apps[name] = true
+	}
+	s.index()
+	for name := range changed {
+		s.touchApp(s.apps[name])
+	}
+	s.pruneUnits()
+	return nil
+}
+
+// touchApp marks every target of an application and ends their waits: what has
+// changed deserves a fresh try.
+func (s *State) touchApp(a *app) {
+	if a == nil {
+		return
+	}
+	for _, sc := range a.scalers {
+		if sc.link != nil {
+			id := sc.link.ID()
+			s.dirty.links[id] = true
+			delete(s.backoffs, target{Link: id})
+			s.touchEnds(id)
+		} else {
+			s.dirty.units[sc.workload] = true
+			s.forgive(sc.workload)
+			maps.DeleteFunc(s.settled, func(t target, _ string) bool { return t.Workload == sc.workload })
+		}
+		for _, n := range sc.configNames() {
+			s.dirty.configs[n] = true
+			delete(s.backoffs, target{Config: n})
+		}
+	}
+}
+
+// index rebuilds which rules want which target.
+func (s *State) index() {
+	for _, u := range s.units {
+		u.scalers, u.daemon = nil, false
+	}
+	for _, l := range s.links {
+		l.want, l.scalers = nil, nil
+	}
+	old := make(map[string]configTarget, len(s.configs))
+	for n, c := range s.configs {
+		old[n] = *c
+		*c = configTarget{made: c.made, owner: c.owner, values: map[string]ownedConfig{},
+			workloads: map[lattice.WorkloadID]bool{}, links: map[lattice.LinkID]bool{}}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.apps)) {
+		a := s.apps[name]
+		for _, oc := range a.configs {
+			c := s.config(oc.name)
+			if len(c.values) == 0 {
+				c.owner = name
+			}
+			if _, twice := c.values[name]; !twice {
+				c.values[name] = oc
+			}
+		}
+		for _, sc := range a.scalers {
+			if sc.fixed != nil {
+				continue
+			}
+			s.indexScaler(sc)
+		}
+	}
+	clear(s.retired)
+	for n, c := range s.configs {
+		if c.wanted() {
+			continue
+		}
+		c.workloads, c.links = old[n].workloads, old[n].links
+		s.retired[n] = true
+		s.dirty.configs[n] = true
+		delete(s.looking, n)
+	}
+}
+
+func (s *State) indexScaler(sc *scaler) {
+	for _, n := range sc.configNames() {
+		c := s.config(n)
+		c.users++
+		if sc.link != nil {
+			c.links[sc.link.ID()] = true
+		} else {
+			c.workloads[sc.workload] = true
+		}
+	}
+	if sc.link == nil {
+		u := s.units[sc.workload]
+		if u == nil {
+			u = &unit{id: sc.workload}
+			s.units[sc.workload] = u
+		}
+		u.scalers = append(u.scalers, sc)
+		u.daemon = u.daemon || sc.daemon
+		return
+	}
+	id := sc.link.ID()
+	l := s.links[id]
+	if l == nil {
+		l = &linkTarget{}
+		s.links[id] = l
+	}
+	l.scalers = append(l.scalers, sc)
+	if l.want == nil {
+		want := *sc.link
+		l.want, l.owner = &want, sc.app
+		return
+	}
+	// Two traits for one pair and name: a host keeps one link for both.
+	l.want.Interfaces = union(l.want.Interfaces, sc.link.Interfaces)
+	l.want.SourceConfig = union(l.want.SourceConfig, sc.link.SourceConfig)
+	l.want.TargetConfig = union(l.want.TargetConfig, sc.link.TargetConfig)
+}
+
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, x := range b {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// config returns the target of a configuration, making it if need be.
+func (s *State) config(name string) *configTarget {
+	c := s.configs[name]
+	if c == nil {
+		c = &configTarget{values: map[string]ownedConfig{}, workloads: map[lattice.WorkloadID]bool{}, links: map[lattice.LinkID]bool{}}
+		s.configs[name] = c
+		s.dirty.configs[name] = true
+	}
+	return c
+}
+
+// pruneUnits forgets units that nothing wants and nothing runs.
+func (s *State) pruneUnits() {
+	for id, u := range s.units {
+		if len(u.scalers) == 0 && len(s.obs.Holders(id)) == 0 && !s.flying(id) {
+			delete(s.units, id)
+			delete(s.dirty.units, id)
+		}
+	}
+}
+
+func (s *State) flying(w lattice.WorkloadID) bool {
+	for t := range s.flights {
+		if t.Workload == w {
+			return true
+		}
+	}
+	return false
+}

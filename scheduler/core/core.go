@@ -1,0 +1,424 @@
+// Package core decides. It holds everything known of one lattice (what is
+// observed, what should run, what has been asked for) and turns each input
+// into a Decision: the commands that close the gap, the questions whose answers
+// are missing, the statuses that changed, and when to look again.
+//
+// The package is pure: no clock, randomness, I/O, goroutine, logger, context or
+// metric. The same inputs at the same times give the same decisions, byte for
+// byte. One goroutine owns a State.
+//
+// # How it decides
+//
+// Work is cut into targets that are evaluated independently of each other: a
+// workload id (all rules that want it, on all hosts), a link, a configuration.
+// An input marks the targets it touches as dirty; only those are evaluated. An
+// evaluation compares what is wanted with what is observed, counts what has been
+// asked for and is not yet confirmed as if it were there, and issues what is
+// missing. So nothing is asked twice, and the order of evaluation does not matter.
+package core
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+	"wadm/tenancy/manifest"
+)
+
+// Config is what an operator may choose. The zero value works.
+type Config struct {
+	// CommandDeadline is how long a command may stay unconfirmed before it counts
+	// as failed. Hosts fetch and compile for minutes; shorter values start a retry
+	// while the first attempt still runs. Default 2 minutes.
+	CommandDeadline time.Duration
+	// BackoffMin and BackoffMax bound the wait after a failure; it doubles from
+	// one to the other. Defaults 1 second and 5 minutes.
+	BackoffMin, BackoffMax time.Duration
+	// Resync is how often what hosts hold is listed again although nothing seemed
+	// to change. Default 5 minutes.
+	Resync time.Duration
+	// Prefix starts every command id; it must differ between owners of a lattice.
+	Prefix string
+}
+
+// WithDefaults fills in what is zero.
+func (c Config) WithDefaults() Config {
+	c.CommandDeadline = cmp.Or(c.CommandDeadline, 2*time.Minute)
+	c.BackoffMin = cmp.Or(c.BackoffMin, time.Second)
+	c.BackoffMax = cmp.Or(c.BackoffMax, 5*time.Minute)
+	c.Resync = cmp.Or(c.Resync, 5*time.Minute)
+	return c
+}
+
+// QueryKind is what is asked of the lattice.
+type QueryKind int
+
+// The questions of a Decision.
+const (
+	// AskHosts: which hosts are there? Answer with State.HostsListed.
+	AskHosts QueryKind = iota
+	// AskInventory: what does the host run? Answer with InventoryRead or InventoryFailed.
+	AskInventory
+	// AskLinks: which links are there? Answer with LinksListed or LinksFailed.
+	AskLinks
+	// AskConfig: what does the configuration hold? Answer with ConfigRead or ConfigFailed.
+	AskConfig
+)
+
+// Query is a question whose answer the decision needs.
+type Query struct {
+	Kind   QueryKind
+	Host   lattice.HostID
+	Config string
+}
+
+// AppStatus is a status that changed.
+type AppStatus struct {
+	App    string
+	Status tenancy.Status
+}
+
+// Decision is the outcome of one input. Commands must be stored before they are
+// sent, and State, when not nil, before that.
+type Decision struct {
+	Commands []lattice.Command
+	Queries  []Query
+	// Stale: the stored snapshot no longer tells what the hosts run. It should be
+	// stored again within seconds, to spare a successor some questions.
+	Stale bool
+	// Resolved lists commands whose outcome is now known.
+	Resolved []string
+	Statuses []AppStatus
+	// State is the snapshot to store before the commands go; nil when what was
+	// stored still holds.
+	State []byte
+	// Dropped says why the input was ignored, nil when it was not.
+	Dropped error
+	// Unchanged: the input was a heartbeat without news.
+	Unchanged bool
+	// Wake is when to call Tick next; zero means not before another input. With
+	// Unchanged it is set only when it moved earlier.
+	Wake time.Time
+}
+
+// State is everything known of one lattice.
+type State struct {
+	cfg Config
+	obs *lattice.State
+
+	apps    map[string]*app
+	units   map[lattice.WorkloadID]*unit
+	links   map[lattice.LinkID]*linkTarget
+	configs map[string]*configTarget
+	// known are the applications with a status that is not "undeployed".
+	known map[string]bool
+	// published is the last status of each application.
+	published map[string]tenancy.Status
+
+	flights    map[target]*flight
+	hostFlight map[lattice.HostID]map[target]*flight
+	backoffs   map[target]*backoff
+	// settled notes instances whose annotations the host would not change.
+	settled map[target]string
+	queries map[Query]*asked
+	serial  uint64
+
+	dirty dirt
+	// recovering: hosts, links and manifests are being gathered; nothing is decided yet.
+	recovering bool
+	desired    bool
+	// roll are the hosts that answered the roll call and not yet more.
+	roll map[lattice.HostID]bool
+	// hostWake is a lower bound of when a host must be looked after.
+	hostWake time.Time
+	nextSync time.Time
+	// looking lists missing configurations that someone else should provide, with
+	// the time to look again.
+	looking map[string]time.Time
+	// dirtyState: the snapshot must be stored before the next command goes. stale:
+	// what it says of the hosts has changed, which can wait.
+	dirtyState, stale bool
+	// retired are the configurations of ours that nothing wants any more.
+	retired map[string]bool
+	out     *Decision
+}
+
+// dirt is what must be evaluated.
+type dirt struct {
+	units   map[lattice.WorkloadID]bool
+	links   map[lattice.LinkID]bool
+	configs map[string]bool
+	apps    map[string]bool
+}
+
+// New returns the state of a lattice of which nothing is known. Call Start next.
+func New(cfg Config) *State {
+	return &State{
+		cfg: cfg.WithDefaults(), obs: lattice.NewState(),
+		apps: map[string]*app{}, units: map[lattice.WorkloadID]*unit{},
+		links: map[lattice.LinkID]*linkTarget{}, configs: map[string]*configTarget{},
+		known: map[string]bool{}, published: map[string]tenancy.Status{},
+		flights: map[target]*flight{}, hostFlight: map[lattice.HostID]map[target]*flight{},
+		backoffs: map[target]*backoff{}, settled: map[target]string{},
+		queries: map[Query]*asked{}, looking: map[string]time.Time{}, retired: map[string]bool{},
+		dirty: dirt{
+			units: map[lattice.WorkloadID]bool{}, links: map[lattice.LinkID]bool{},
+			configs: map[string]bool{}, apps: map[string]bool{},
+		},
+	}
+}
+
+// Start begins the life of the state: snapshot is what a previous owner stored
+// (nil for none) and doubt the commands whose outcome it never learned. Nothing
+// is decided until the lattice has been gathered.
+func (s *State) Start(snapshot []byte, doubt []lattice.Command, now time.Time) (Decision, error) {
+	d := s.begin()
+	s.recovering = true
+	s.nextSync = now.Add(s.cfg.Resync)
+	if err := s.restore(snapshot, now); err != nil {
+		return Decision{}, err
+	}
+	for _, c := range doubt {
+		s.adopt(c, now)
+	}
+	s.gather(now)
+	return s.finish(d, now), nil
+}
+
+// Gap says that events may have been missed: everything is listed again.
+func (s *State) Gap(now time.Time) Decision {
+	d := s.begin()
+	s.gather(now)
+	return s.finish(d, now)
+}
+
+// gather asks for everything that events would have told.
+func (s *State) gather(now time.Time) {
+	s.ask(Query{Kind: AskHosts}, now)
+	s.ask(Query{Kind: AskLinks}, now)
+	for name := range s.configs {
+		s.ask(Query{Kind: AskConfig, Config: name}, now)
+	}
+	s.nextSync = now.Add(s.cfg.Resync)
+}
+
+// Event folds one event of the lattice's stream and decides what follows.
+func (s *State) Event(data []byte, now time.Time) Decision {
+	g, err := lattice.Glance(data)
+	glanced := err == nil
+	if glanced && len(s.hostFlight[lattice.HostID(g.Source)]) == 0 && s.obs.Unchanged(&g, now) {
+		return s.quiet(s.obs.Hosts[lattice.HostID(g.Source)])
+	}
+	ev, err := lattice.DecodeEvent(data)
+	if err != nil {
+		return Decision{Dropped: err}
+	}
+	d := s.begin()
+	ch := s.obs.Fold(ev, now)
+	if ch.Stale {
+		d.Dropped = errStale
+	}
+	if ev.Kind == lattice.HostHeartbeat && glanced && !ch.Stale {
+		s.obs.Hosts[ev.Host].SetDigest(g.Digest)
+	}
+	if h := s.obs.Hosts[ev.Host]; h != nil {
+		s.spoke(h)
+	}
+	s.changed(&ch, now)
+	s.confirm(ev, &ch, now)
+	return s.finish(d, now)
+}
+
+// quiet is the decision on a heartbeat without news: nothing, unless the host's
+// interval has turned out to be shorter than was thought.
+func (s *State) quiet(h *lattice.Host) Decision {
+	d := Decision{Unchanged: true}
+	if before := s.hostWake; due(h).Before(before) {
+		s.spoke(h)
+		d.Wake = s.hostWake
+	}
+	return d
+}
+
+// Desired tells which manifests are deployed now, by application.
+func (s *State) Desired(apps map[string]*manifest.Manifest, now time.Time) (Decision, error) {
+	d := s.begin()
+	if err := s.setDesired(apps, now); err != nil {
+		return Decision{}, err
+	}
+	s.desired = true
+	return s.finish(d, now), nil
+}
+
+// Tick does what is due: hosts gone silent, deadlines, retries, resync.
+func (s *State) Tick(now time.Time) Decision {
+	d := s.begin()
+	s.watchHosts(now)
+	s.expire(now)
+	s.retryQueries(now)
+	if !s.recovering && !now.Before(s.nextSync) {
+		s.gather(now)
+	}
+	return s.finish(d, now)
+}
+
+// changed marks what a change of the observed state touches.
+func (s *State) changed(ch *lattice.Changes, now time.Time) {
+	for _, w := range ch.Workloads {
+		s.dirty.units[w] = true
+	}
+	if ch.Left {
+		s.dropHost(ch.Host)
+	}
+	if ch.Joined || ch.Left || ch.Labels {
+		s.hostsChanged(ch, now)
+	}
+	if ch.Link != nil {
+		s.linkObserved(*ch.Link)
+	}
+	if ch.Config != "" && s.configs[ch.Config] != nil {
+		s.ask(Query{Kind: AskConfig, Config: ch.Config}, now)
+	}
+	if ch.AskInventory {
+		s.ask(Query{Kind: AskInventory, Host: ch.Host}, now)
+	}
+	if ch.Joined || ch.Left || ch.Labels || len(ch.Workloads) > 0 {
+		s.stale = true
+	}
+}
+
+// hostsChanged marks the units whose choice of hosts may differ now: those that
+// want something they have not got, those that go by host, and, when labels
+// moved, those on the host.
+func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
+	for id, u := range s.units {
+		if u.hungry || u.daemon {
+			s.dirty.units[id] = true
+			if ch.Joined {
+				s.forgive(id)
+			}
+		}
+	}
+	if ch.Labels {
+		if h := s.obs.Hosts[ch.Host]; h != nil {
+			for w := range h.Workloads {
+				s.dirty.units[w] = true
+			}
+		}
+	}
+	if ch.Joined {
+		for t := range s.backoffs {
+			if t.Host == "" {
+				delete(s.backoffs, t)
+			}
+		}
+		for id := range s.links {
+			s.dirty.links[id] = true
+		}
+		for n := range s.configs {
+			s.dirty.configs[n] = true
+		}
+		if !s.obs.LinksKnown {
+			s.ask(Query{Kind: AskLinks}, now)
+		}
+	}
+}
+
+// begin opens a decision; finish evaluates what is dirty and closes it.
+func (s *State) begin() *Decision {
+	s.out = &Decision{}
+	return s.out
+}
+
+func (s *State) finish(d *Decision, now time.Time) Decision {
+	if s.recovering && s.gathered() {
+		s.recovering = false
+		s.everythingDirty()
+	}
+	if !s.recovering {
+		s.evaluate(now)
+		s.statuses()
+	}
+	if s.dirtyState && !s.recovering {
+		d.State = s.Snapshot()
+	}
+	d.Stale = s.stale
+	d.Wake = s.wake(now)
+	s.out = nil
+	return *d
+}
+
+// gathered tells whether enough is known to decide: the manifests, an answer
+// from every host that answered the roll call, and the links.
+func (s *State) gathered() bool {
+	if !s.desired || s.queries[Query{Kind: AskHosts}] != nil {
+		return false
+	}
+	for q := range s.queries {
+		if q.Kind == AskInventory && s.roll[q.Host] {
+			return false
+		}
+	}
+	return s.obs.LinksKnown || len(s.obs.Hosts) == 0
+}
+
+func (s *State) everythingDirty() {
+	for id := range s.units {
+		s.dirty.units[id] = true
+	}
+	for _, id := range s.obs.Workloads() {
+		s.dirty.units[id] = true
+	}
+	for id := range s.links {
+		s.dirty.links[id] = true
+	}
+	for n := range s.configs {
+		s.dirty.configs[n] = true
+	}
+	for a := range s.apps {
+		s.dirty.apps[a] = true
+	}
+	for a := range s.known {
+		s.dirty.apps[a] = true
+	}
+}
+
+// evaluate works through the dirty targets until none is left. Configurations
+// go first because the others wait for them.
+func (s *State) evaluate(now time.Time) {
+	for len(s.dirty.configs)+len(s.dirty.links)+len(s.dirty.units) > 0 {
+		for _, n := range take(&s.dirty.configs) {
+			s.evalConfig(n, now)
+		}
+		for _, id := range takeLinks(&s.dirty.links) {
+			s.evalLink(id, now)
+		}
+		for _, id := range take(&s.dirty.units) {
+			s.evalUnit(id, now)
+		}
+	}
+}
+
+// take empties a dirty set and returns it sorted.
+func take[K cmp.Ordered](set *map[K]bool) []K {
+	if len(*set) == 0 {
+		return nil
+	}
+	keys := slices.Sorted(maps.Keys(*set))
+	clear(*set)
+	return keys
+}
+
+func takeLinks(set *map[lattice.LinkID]bool) []lattice.LinkID {
+	keys := slices.SortedFunc(maps.Keys(*set), compareLinks)
+	clear(*set)
+	return keys
+}
+
+func compareLinks(a, b lattice.LinkID) int {
+	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Target, b.Target), cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.Package, b.Package), cmp.Compare(a.Name, b.Name))
+}

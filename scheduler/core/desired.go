@@ -1,0 +1,256 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+	"wadm/tenancy/manifest"
+)
+
+// Scaler kinds as clients see them.
+const (
+	kindSpread = "SpreadScaler"
+	kindDaemon = "DaemonScaler"
+	kindLink   = "LinkScaler"
+)
+
+const (
+	defaultSpread = "default"
+	defaultLink   = "default"
+)
+
+// scaler is one rule of a manifest.
+type scaler struct {
+	app, kind, id, name string
+
+	// Workload scalers.
+	workload  lattice.WorkloadID
+	component string
+	provider  bool
+	daemon    bool
+	image     string
+	// configs names what the workload is started with, secrets last.
+	configs []string
+	spreads []spread
+
+	// link is set for link scalers.
+	link *lattice.Link
+
+	// fixed is the status of a rule that cannot become work.
+	fixed *tenancy.StatusInfo
+
+	// status is the result of the last evaluation; why and since explain it.
+	status tenancy.StatusInfo
+	report report
+}
+
+// ownedConfig is a configuration an application owns.
+type ownedConfig struct {
+	name  string
+	value map[string]string
+	err   string
+}
+
+// app is a deployed application, compiled.
+type app struct {
+	name      string
+	manifest  *manifest.Manifest
+	canonical string
+	scalers   []*scaler
+	configs   []ownedConfig
+	// refers is true when components of other applications are meant.
+	refers bool
+}
+
+// compile turns a manifest into scalers in the order of the public status.
+// apps are the other deployed applications, for shared references.
+func compile(name string, m *manifest.Manifest, canonical string, apps map[string]*manifest.Manifest) *app {
+	a := &app{name: name, manifest: m, canonical: canonical}
+	byName := make(map[string]*manifest.Component, len(m.Spec.Components))
+	for i := range m.Spec.Components {
+		byName[m.Spec.Components[i].Name] = &m.Spec.Components[i]
+	}
+	policies := make(map[string]manifest.Policy, len(m.Spec.Policies))
+	for _, p := range m.Spec.Policies {
+		policies[p.Name] = p
+	}
+	for i := range m.Spec.Components {
+		c := &m.Spec.Components[i]
+		id, owner, component := identify(name, c, apps)
+		if c.Properties.Application != nil {
+			a.refers = true
+		}
+		configs := a.claimConfigs(c.Properties.Config, c.Properties.Secrets, policies)
+		provider := c.Type == manifest.TypeCapability
+		fixed := misfit(c)
+		scaled := false
+		for _, t := range c.Traits {
+			switch {
+			case t.Type == manifest.TraitLink && t.Link != nil:
+				target := byName[t.Link.Target.Name]
+				if target == nil || (provider && target.Type == manifest.TypeCapability) {
+					continue
+				}
+				targetID, _, _ := identify(name, target, apps)
+				s := a.linkScaler(t.Link, id, targetID, owner, policies)
+				if s.fixed = fixed; fixed != nil {
+					s.name = fmt.Sprintf("%s -(%s:%s)-> %s", c.Name, t.Link.Namespace, t.Link.Package, t.Link.Target.Name)
+				}
+				a.scalers = append(a.scalers, s)
+			case (t.Type == manifest.TraitSpreadScaler || t.Type == manifest.TraitDaemonScaler) && t.Spread != nil:
+				if c.Properties.Application != nil && c.Properties.Image == nil {
+					continue
+				}
+				scaled = true
+				s := &scaler{app: name, kind: kindSpread, workload: id, component: component, provider: provider, configs: configs, fixed: fixed}
+				if t.Type == manifest.TraitDaemonScaler {
+					s.kind, s.daemon, s.spreads = kindDaemon, true, everyHost(t.Spread)
+				} else {
+					s.spreads = shares(t.Spread)
+				}
+				a.scalers = append(a.scalers, s.named(c))
+			}
+		}
+		if provider && !scaled && (c.Properties.Image != nil || fixed != nil) {
+			s := &scaler{app: name, kind: kindSpread, workload: id, component: component, provider: true, configs: configs, fixed: fixed,
+				spreads: []spread{{name: defaultSpread, count: 1}}}
+			a.scalers = append(a.scalers, s.named(c))
+		}
+	}
+	return a
+}
+
+// misfit is the status of a component that says both or neither of what it runs.
+// Validation refuses it; a record of an older server may hold it.
+func misfit(c *manifest.Component) *tenancy.StatusInfo {
+	switch {
+	case c.Properties.Image == nil && c.Properties.Application == nil:
+		return &tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: "Application did not specify an image or shared application reference"}
+	case c.Properties.Image != nil && c.Properties.Application != nil:
+		return &tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: "Application specified both an image and a shared application reference"}
+	}
+	return nil
+}
+
+// identify resolves a component to the id it runs under, and to the application
+// and component that own it: another's for a shared reference, whose own
+// explicit id is honoured.
+func identify(name string, c *manifest.Component, apps map[string]*manifest.Manifest) (id lattice.WorkloadID, owner, component string) {
+	ref := c.Properties.Application
+	if ref == nil || c.Properties.Image != nil {
+		return lattice.WorkloadID(manifest.ComponentID(name, c.Name, c.Properties.ID)), name, c.Name
+	}
+	explicit := c.Properties.ID
+	if m := apps[ref.Name]; m != nil {
+		for i := range m.Spec.Components {
+			if o := &m.Spec.Components[i]; o.Name == ref.Component && o.Properties.ID != nil {
+				explicit = o.Properties.ID
+			}
+		}
+	}
+	return lattice.WorkloadID(manifest.ComponentID(ref.Name, ref.Component, explicit)), ref.Name, ref.Component
+}
+
+func (s *scaler) named(c *manifest.Component) *scaler {
+	s.name = string(s.workload)
+	if c.Properties.Image != nil {
+		s.image = *c.Properties.Image
+	}
+	if s.fixed != nil {
+		s.name = c.Name
+		s.status = *s.fixed
+	}
+	s.id = s.idFor(s.kind, s.image)
+	return s
+}
+
+// idFor is the scaler id this rule would have with another kind or image. What
+// an instance is annotated with so tells whether its configuration names are
+// the wanted ones.
+func (s *scaler) idFor(kind, image string) string {
+	parts := append([]string{kind, s.app, s.component, string(s.workload), image}, s.configs...)
+	return manifest.ScalerID(parts...)
+}
+
+// claimConfigs registers the configurations and secrets a workload or a link end
+// needs and returns their names in order, secrets last.
+func (a *app) claimConfigs(configs []manifest.Config, secrets []manifest.Secret, policies map[string]manifest.Policy) []string {
+	names := make([]string, 0, len(configs)+len(secrets))
+	for _, c := range configs {
+		n := manifest.ConfigName(a.name, c)
+		names = append(names, n)
+		if c.Properties != nil {
+			a.configs = append(a.configs, ownedConfig{name: n, value: c.Properties})
+		}
+	}
+	for _, s := range secrets {
+		n := manifest.SecretName(a.name, s)
+		names = append(names, n)
+		value, err := manifest.SecretValue(s, policies[s.Policy])
+		oc := ownedConfig{name: n, value: value}
+		if err != nil {
+			oc.err = fmt.Sprintf("Failed to convert secret config to map: %v.", err)
+		}
+		a.configs = append(a.configs, oc)
+	}
+	return names
+}
+
+func (a *app) linkScaler(l *manifest.Link, source, target lattice.WorkloadID, owner string, policies map[string]manifest.Policy) *scaler {
+	name := defaultLink
+	if l.Name != nil {
+		name = *l.Name
+	}
+	link := lattice.Link{
+		Source: source, Target: target, Name: name, Namespace: l.Namespace, Package: l.Package,
+		Interfaces: slices.Clone(l.Interfaces), SourceConfig: []string{},
+		TargetConfig: a.claimConfigs(l.Target.Config, l.Target.Secrets, policies),
+	}
+	if link.Interfaces == nil {
+		link.Interfaces = []string{}
+	}
+	if l.Source != nil {
+		link.SourceConfig = a.claimConfigs(l.Source.Config, l.Source.Secrets, policies)
+	}
+	parts := []string{kindLink, owner, name, string(source), string(target), l.Namespace, l.Package}
+	parts = append(parts, link.Interfaces...)
+	parts = append(parts, link.SourceConfig...)
+	parts = append(parts, link.TargetConfig...)
+	return &scaler{
+		app: a.name, kind: kindLink, id: manifest.ScalerID(parts...), link: &link,
+		name: fmt.Sprintf("%s -(%s:%s)-> %s", source, l.Namespace, l.Package, target),
+	}
+}
+
+// annotations is what the scaler's instances of a spread carry.
+func (s *scaler) annotations(spread, scalerID string) map[string]string {
+	return map[string]string{
+		lattice.AnnotationManagedBy: lattice.ManagedBy,
+		lattice.AnnotationApp:       s.app,
+		lattice.AnnotationScaler:    scalerID,
+		lattice.AnnotationSpread:    spread,
+	}
+}
+
+// matchesImage compares what runs with what is wanted; hosts report provider
+// references without their scheme.
+func (s *scaler) matchesImage(image string) bool {
+	if s.provider {
+		return lattice.BareImage(image) == lattice.BareImage(s.image)
+	}
+	return image == s.image
+}
+
+// sameConfigs tells from its scaler annotation whether an instance was started
+// with the configuration names wanted now. The id is a hash over image and
+// names, so the wanted names with the running image give it away.
+func (s *scaler) sameConfigs(i *lattice.Instance) bool {
+	have := i.Annotations[lattice.AnnotationScaler]
+	image := i.Image
+	if s.provider && lattice.BareImage(i.Image) == lattice.BareImage(s.image) {
+		image = s.image
+	}
+	return have == s.idFor(kindSpread, image) || have == s.idFor(kindDaemon, image)
+}

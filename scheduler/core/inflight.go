@@ -1,0 +1,371 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"wadm/scheduler/lattice"
+)
+
+var errStale = errors.New("older than what is known")
+
+// target is what one command acts on. At most one command per target is in flight.
+type target struct {
+	Host     lattice.HostID
+	Workload lattice.WorkloadID
+	Link     lattice.LinkID
+	Config   string
+}
+
+func targetOf(c *lattice.Command) target {
+	switch {
+	case c.Link != nil:
+		return target{Link: c.Link.ID()}
+	case c.ConfigName != "":
+		return target{Config: c.ConfigName}
+	}
+	return target{Host: c.Host, Workload: c.Workload}
+}
+
+// flight is a command that has been decided and is not yet known to have worked.
+type flight struct {
+	cmd      lattice.Command
+	deadline time.Time
+	// askAt is when the host is asked whether it has happened, in case its event got lost.
+	askAt time.Time
+	// change: the workload ran already, so the event alone does not confirm; the
+	// inventory does.
+	change bool
+}
+
+// backoff is the wait after failures of a target.
+type backoff struct {
+	failures int
+	next     time.Time
+	reason   string
+	image    string
+}
+
+// askAfter is how long a command may be quiet before its host is asked.
+const askAfter = 10 * time.Second
+
+// issue puts a command in flight.
+func (s *State) issue(c lattice.Command, change bool, now time.Time) {
+	s.serial++
+	c.ID = fmt.Sprintf("%s.%d", s.cfg.Prefix, s.serial)
+	c.SentAt = now
+	t := targetOf(&c)
+	f := &flight{cmd: c, deadline: now.Add(s.cfg.CommandDeadline), askAt: now.Add(askAfter), change: change}
+	s.fly(t, f)
+	s.out.Commands = append(s.out.Commands, c)
+	if c.App != "" {
+		s.dirty.apps[c.App] = true
+	}
+}
+
+func (s *State) fly(t target, f *flight) {
+	s.flights[t] = f
+	if t.Host == "" {
+		return
+	}
+	if s.hostFlight[t.Host] == nil {
+		s.hostFlight[t.Host] = map[target]*flight{}
+	}
+	s.hostFlight[t.Host][t] = f
+}
+
+// land takes a command out of flight.
+func (s *State) land(t target) {
+	f := s.flights[t]
+	if f == nil {
+		return
+	}
+	delete(s.flights, t)
+	if t.Host != "" {
+		delete(s.hostFlight[t.Host], t)
+		if len(s.hostFlight[t.Host]) == 0 {
+			delete(s.hostFlight, t.Host)
+		}
+	}
+	s.out.Resolved = append(s.out.Resolved, f.cmd.ID)
+	s.touch(t)
+	if f.cmd.App != "" {
+		s.dirty.apps[f.cmd.App] = true
+	}
+}
+
+// touch marks a target for evaluation.
+func (s *State) touch(t target) {
+	switch {
+	case t.Config != "":
+		s.dirty.configs[t.Config] = true
+	case t.Workload != "":
+		s.dirty.units[t.Workload] = true
+	default:
+		s.dirty.links[t.Link] = true
+	}
+}
+
+// adopt takes over a command of a previous owner whose outcome is not known: it
+// may still happen, so it is not contradicted before its deadline.
+func (s *State) adopt(c lattice.Command, now time.Time) {
+	f := &flight{cmd: c, deadline: c.SentAt.Add(s.cfg.CommandDeadline), askAt: now, change: true}
+	t := targetOf(&c)
+	if !f.deadline.After(now) || t.Host == "" {
+		// Links and configurations are idempotent and quick: they are just compared again.
+		s.out.Resolved = append(s.out.Resolved, c.ID)
+		return
+	}
+	s.fly(t, f)
+}
+
+// succeed lands a command that did what it should.
+func (s *State) succeed(t target) {
+	s.land(t)
+	delete(s.backoffs, t)
+}
+
+// fail lands a command that did not, and makes its target wait.
+func (s *State) fail(t target, reason string, now time.Time) {
+	f := s.flights[t]
+	if f == nil {
+		return
+	}
+	s.land(t)
+	b := s.backoffs[t]
+	if b == nil || b.image != f.cmd.Image {
+		b = &backoff{image: f.cmd.Image}
+		s.backoffs[t] = b
+	}
+	b.failures++
+	b.reason = reason
+	b.next = now.Add(s.delay(t, b.failures))
+}
+
+// delay is the wait after the nth failure: doubling, capped, and spread by up to
+// a quarter so that many targets don't retry in step. The spread is a hash of
+// the target, since the decision has no randomness.
+func (s *State) delay(t target, n int) time.Duration {
+	d := s.cfg.BackoffMin
+	for range min(n-1, 30) {
+		if d >= s.cfg.BackoffMax {
+			break
+		}
+		d *= 2
+	}
+	d = min(d, s.cfg.BackoffMax)
+	h := fnv.New32a()
+	fmt.Fprint(h, t.Host, t.Workload, t.Link, t.Config, n)
+	return d - time.Duration(uint64(d)/4*uint64(h.Sum32()&0xff)/0xff)
+}
+
+// waiting tells whether a target is in its back-off for this image.
+func (s *State) waiting(t target, image string, now time.Time) *backoff {
+	b := s.backoffs[t]
+	if b == nil {
+		return nil
+	}
+	if b.image != image {
+		delete(s.backoffs, t)
+		return nil
+	}
+	if !now.Before(b.next) {
+		return nil
+	}
+	return b
+}
+
+// forgive ends the back-off of a workload everywhere.
+func (s *State) forgive(w lattice.WorkloadID) {
+	maps.DeleteFunc(s.backoffs, func(t target, _ *backoff) bool { return t.Workload == w })
+}
+
+// dropHost forgets what was in flight to a host that is gone.
+func (s *State) dropHost(id lattice.HostID) {
+	for _, t := range slices.Collect(maps.Keys(s.hostFlight[id])) {
+		s.land(t)
+	}
+	maps.DeleteFunc(s.backoffs, func(t target, _ *backoff) bool { return t.Host == id })
+	maps.DeleteFunc(s.settled, func(t target, _ string) bool { return t.Host == id })
+	delete(s.queries, Query{Kind: AskInventory, Host: id})
+}
+
+// Reply brings the answer to a command.
+func (s *State) Reply(c lattice.Command, r lattice.Reply, now time.Time) Decision {
+	d := s.begin()
+	t := targetOf(&c)
+	f := s.flights[t]
+	if f == nil || f.cmd.ID != c.ID {
+		return s.finish(d, now)
+	}
+	if t.Host == "" {
+		s.sharedReply(t, f, r, now)
+		return s.finish(d, now)
+	}
+	h := s.obs.Hosts[t.Host]
+	switch r.Outcome {
+	case lattice.Accepted:
+		if c.Kind == lattice.StopProvider {
+			s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
+		}
+	case lattice.Refused:
+		s.refused(t, f, r.Message, now)
+	case lattice.Undelivered:
+		// Nobody was there to hear it, so it has not happened and will not.
+		s.land(t)
+		s.backoffs[t] = &backoff{failures: 1, next: now.Add(s.cfg.BackoffMin), reason: "host does not answer", image: c.Image}
+		s.noResponder(h, now)
+	case lattice.Unknown:
+		// It may still happen. The host is busy or gone; find out which.
+		if h != nil {
+			h.Silent = true
+			s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
+		}
+	}
+	return s.finish(d, now)
+}
+
+// refused handles a host's definite no. Two of its refusals only say that the
+// wanted state is there already.
+func (s *State) refused(t target, f *flight, message string, now time.Time) {
+	already := f.cmd.Kind == lattice.StartProvider && strings.Contains(message, "already running") ||
+		f.cmd.Kind == lattice.StopProvider && strings.Contains(message, "not running")
+	s.fail(t, message, now)
+	if already {
+		s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
+	}
+}
+
+// confirm lands the commands that an event shows to have worked or failed.
+func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
+	switch ev.Kind {
+	case lattice.HostHeartbeat:
+		if !ch.Stale {
+			s.confirmAll(ev.Host)
+		}
+	case lattice.ComponentScaled:
+		s.confirmScaled(ev, now)
+	case lattice.ComponentScaleFailed:
+		t := target{Host: ev.Host, Workload: ev.Component.ID}
+		if f := s.flights[t]; f != nil && f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count == ev.Component.Max && f.cmd.Image == ev.Component.Image {
+			s.fail(t, ev.Error, now)
+		}
+	case lattice.ProviderStarted, lattice.ProviderStopped:
+		t := target{Host: ev.Host, Workload: ev.Provider.ID}
+		if f := s.flights[t]; f != nil && s.done(t, f) {
+			s.succeed(t)
+		}
+	case lattice.ProviderStartFailed:
+		t := target{Host: ev.Host, Workload: ev.Provider.ID}
+		f := s.flights[t]
+		if f == nil || f.cmd.Kind != lattice.StartProvider || lattice.BareImage(f.cmd.Image) != lattice.BareImage(ev.Provider.Image) {
+			return
+		}
+		s.fail(t, ev.Error, now)
+		if strings.Contains(ev.Error, "already running") {
+			s.ask(Query{Kind: AskInventory, Host: ev.Host}, now)
+		}
+	}
+}
+
+func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
+	t := target{Host: ev.Host, Workload: ev.Component.ID}
+	f := s.flights[t]
+	if f == nil || !s.done(t, f) {
+		return
+	}
+	if !f.change || f.cmd.Kind == lattice.UpdateComponent || f.cmd.Count == 0 {
+		s.succeed(t)
+		return
+	}
+	if i := s.obs.Holders(t.Workload)[t.Host]; maps.Equal(i.Annotations, f.cmd.Annotations) {
+		s.succeed(t)
+		return
+	}
+	s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
+}
+
+// confirmAll lands what a host's own inventory shows to be done.
+func (s *State) confirmAll(host lattice.HostID) {
+	for _, t := range slices.Collect(maps.Keys(s.hostFlight[host])) {
+		f := s.hostFlight[host][t]
+		if !s.done(t, f) {
+			continue
+		}
+		if i := s.obs.Holders(t.Workload)[host]; i != nil && f.change && !maps.Equal(i.Annotations, f.cmd.Annotations) {
+			// The host saw nothing to change and kept its annotations. They are
+			// accepted as they are; asking again would change nothing.
+			s.settled[t] = f.cmd.Annotations[lattice.AnnotationScaler] + "/" + f.cmd.Annotations[lattice.AnnotationSpread]
+		}
+		s.succeed(t)
+	}
+}
+
+// done tells whether the observed state shows what a command asked for.
+func (s *State) done(t target, f *flight) bool {
+	i := s.obs.Holders(t.Workload)[t.Host]
+	switch f.cmd.Kind {
+	case lattice.ScaleComponent:
+		if f.cmd.Count == 0 {
+			return i == nil
+		}
+		return i != nil && i.Max == f.cmd.Count && i.Image == f.cmd.Image
+	case lattice.UpdateComponent:
+		return i != nil && i.Image == f.cmd.Image
+	case lattice.StartProvider:
+		return i != nil && lattice.BareImage(i.Image) == lattice.BareImage(f.cmd.Image)
+	case lattice.StopProvider:
+		return i == nil
+	}
+	return false
+}
+
+// expire fails commands past their deadline and asks after quiet ones.
+func (s *State) expire(now time.Time) {
+	for _, t := range s.flightsInOrder() {
+		f := s.flights[t]
+		switch {
+		case !now.Before(f.deadline):
+			reason := fmt.Sprintf("no outcome of %s within %s", f.cmd.Kind, s.cfg.CommandDeadline)
+			if f.cmd.Kind == lattice.UpdateComponent {
+				reason = fmt.Sprintf("host %s has not taken image %s within %s; the old version keeps serving", t.Host, f.cmd.Image, s.cfg.CommandDeadline)
+			}
+			s.fail(t, reason, now)
+			if t.Host != "" {
+				s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
+			}
+		case !now.Before(f.askAt):
+			f.askAt = now.Add(askAfter)
+			if t.Host != "" {
+				s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
+			}
+		}
+	}
+	for t, b := range s.backoffs {
+		if !now.Before(b.next) {
+			s.touch(t)
+		}
+	}
+}
+
+func (s *State) flightsInOrder() []target {
+	return slices.SortedFunc(maps.Keys(s.flights), compareTargets)
+}
+
+func compareTargets(a, b target) int {
+	if c := strings.Compare(string(a.Host), string(b.Host)); c != 0 {
+		return c
+	}
+	if c := strings.Compare(string(a.Workload), string(b.Workload)); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Config, b.Config); c != 0 {
+		return c
+	}
+	return compareLinks(a.Link, b.Link)
+}

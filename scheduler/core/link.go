@@ -1,0 +1,242 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+)
+
+// linkTarget is one link that is wanted, or that we made and is to go.
+type linkTarget struct {
+	// want is nil when the link is to go.
+	want    *lattice.Link
+	scalers []*scaler
+	// owner is the application the link was made for.
+	owner string
+	// made: we put it, or took it over, so it is ours to delete.
+	made bool
+	// putAt is when it was last put: a list of links may lag behind that.
+	putAt time.Time
+}
+
+// listLag is how far a host's list of links may lag behind an accepted change.
+const listLag = 5 * time.Second
+
+func (s *State) linkObserved(id lattice.LinkID) {
+	if s.links[id] != nil {
+		s.dirty.links[id] = true
+	}
+	// A link of the same key in the way of a wanted one, or no longer in its way.
+	for other := range s.links {
+		if other != id && sameKey(other, id) {
+			s.dirty.links[other] = true
+		}
+	}
+	s.touchEnds(id)
+}
+
+// touchEnds marks the workloads that wait for a link to go.
+func (s *State) touchEnds(id lattice.LinkID) {
+	for _, w := range []lattice.WorkloadID{id.Source, id.Target} {
+		if s.units[w] != nil {
+			s.dirty.units[w] = true
+		}
+	}
+}
+
+// sameKey tells whether a host's delete could not tell the two apart.
+func sameKey(a, b lattice.LinkID) bool {
+	a.Target, b.Target = "", ""
+	return a == b
+}
+
+// linksGoing tells whether a link of the workload is still to be deleted, and
+// may yet be: what has failed is not waited for.
+func (s *State) linksGoing(w lattice.WorkloadID) bool {
+	for id, l := range s.links {
+		if l.want == nil && (id.Source == w || id.Target == w) {
+			if _, there := s.obs.Links[id]; there && s.backoffs[target{Link: id}] == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *State) evalLink(id lattice.LinkID, now time.Time) {
+	l := s.links[id]
+	if l == nil {
+		return
+	}
+	t := target{Link: id}
+	have, there := s.obs.Links[id]
+	busy := s.flights[t] != nil || s.waiting(t, "", now) != nil
+	switch {
+	case l.want == nil && !there && s.obs.LinksKnown && s.flights[t] == nil:
+		delete(s.links, id)
+		s.dirtyState = true
+		for n := range s.retired {
+			if c := s.configs[n]; c != nil && c.links[id] {
+				s.dirty.configs[n] = true
+			}
+		}
+		s.dirty.apps[l.owner] = true
+		s.touchEnds(id)
+		return
+	case l.want == nil:
+		if there && !busy {
+			s.deleteLink(have, l.owner, fmt.Sprintf("no deployed application wants the link of application %q", l.owner), now)
+		}
+		return
+	case there && have.Equal(*l.want):
+		if !l.made {
+			l.made, s.dirtyState = true, true
+		}
+	case !s.obs.LinksKnown || busy:
+	case s.unready(l.owner, l.want.SourceConfig) != "" || s.unready(l.owner, l.want.TargetConfig) != "":
+	default:
+		s.replaceLink(id, l, now)
+	}
+	s.reportLink(id, l, now)
+}
+
+// replaceLink puts the wanted link, after deleting one that a host would refuse
+// it for: same key and an interface in common, but another target.
+func (s *State) replaceLink(id lattice.LinkID, l *linkTarget, now time.Time) {
+	for _, other := range slices.SortedFunc(maps.Keys(s.obs.Links), compareLinks) {
+		o := s.obs.Links[other]
+		if other == id || !sameKey(other, id) || !overlap(o.Interfaces, l.want.Interfaces) {
+			continue
+		}
+		if x := s.links[other]; x != nil && x.want != nil {
+			continue // wanted as well: the host's refusal will say so
+		}
+		if t := (target{Link: other}); s.flights[t] == nil && s.waiting(t, "", now) == nil {
+			s.deleteLink(o, l.owner, fmt.Sprintf("in the way of the link to %s", id.Target), now)
+		}
+		return
+	}
+	if !l.made {
+		l.made, s.dirtyState = true, true
+	}
+	reason := "the link is not there"
+	if _, there := s.obs.Links[id]; there {
+		reason = "the link differs from the manifest"
+	}
+	s.issue(lattice.Command{Kind: lattice.PutLink, Link: l.want, App: l.owner, Scaler: l.scalers[0].id, Reason: reason}, false, now)
+}
+
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(x string) bool { return slices.Contains(b, x) })
+}
+
+func (s *State) deleteLink(l lattice.Link, app, reason string, now time.Time) {
+	s.issue(lattice.Command{Kind: lattice.DeleteLink, Link: &l, App: app, Reason: reason}, false, now)
+}
+
+func (s *State) reportLink(id lattice.LinkID, l *linkTarget, now time.Time) {
+	st := tenancy.StatusInfo{Type: tenancy.StatusDeployed}
+	have, there := s.obs.Links[id]
+	if !there || !have.Equal(*l.want) {
+		st = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: fmt.Sprintf("Putting link definition between %s and %s", id.Source, id.Target)}
+		if b := s.waiting(target{Link: id}, "", now); b != nil {
+			st = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: b.reason}
+		} else if m := s.absent(append(slices.Clone(l.want.SourceConfig), l.want.TargetConfig...)); m != "" {
+			st = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: m}
+		}
+	}
+	for _, sc := range l.scalers {
+		sc.status = st
+		s.dirty.apps[sc.app] = true
+	}
+}
+
+// sharedReply handles the answer to a link or configuration command. These are
+// done when they are answered, and idempotent, so everything but a clear success
+// is simply compared and asked again after a wait.
+func (s *State) sharedReply(t target, f *flight, r lattice.Reply, now time.Time) {
+	if r.Outcome != lattice.Accepted {
+		reason := r.Message
+		if reason == "" {
+			reason = fmt.Sprintf("%s: %s", f.cmd.Kind, r.Outcome)
+		}
+		s.fail(t, reason, now)
+		if t.Config != "" {
+			s.ask(Query{Kind: AskConfig, Config: t.Config}, now)
+		} else {
+			s.ask(Query{Kind: AskLinks}, now)
+		}
+		return
+	}
+	switch f.cmd.Kind {
+	case lattice.PutLink:
+		s.obs.Links[t.Link] = *f.cmd.Link
+	case lattice.DeleteLink:
+		delete(s.obs.Links, t.Link)
+		for other := range s.obs.Links {
+			if sameKey(other, t.Link) {
+				// The host may have removed that one instead.
+				s.ask(Query{Kind: AskLinks}, now)
+			}
+		}
+	case lattice.PutConfig:
+		s.obs.Configs[t.Config] = lattice.ConfigFact{Exists: true, Value: f.cmd.ConfigValue}
+	case lattice.DeleteConfig:
+		s.obs.Configs[t.Config] = lattice.ConfigFact{}
+	}
+	s.succeed(t)
+	if t.Config != "" {
+		s.configChanged(t.Config)
+		return
+	}
+	if l := s.links[t.Link]; l != nil {
+		l.putAt = now
+	}
+	s.linkObserved(t.Link)
+}
+
+// LinksListed answers AskLinks.
+func (s *State) LinksListed(links []lattice.Link, now time.Time) Decision {
+	d := s.begin()
+	asked, ok := s.answered(Query{Kind: AskLinks}, now)
+	if !ok {
+		return s.finish(d, now)
+	}
+	// What was put or deleted a moment ago may not be in the list yet.
+	recent := map[lattice.LinkID]bool{}
+	for id, l := range s.links {
+		if asked.Sub(l.putAt) < listLag {
+			recent[id] = true
+		}
+	}
+	links = slices.DeleteFunc(slices.Clone(links), func(l lattice.Link) bool { return recent[l.ID()] })
+	for id := range recent {
+		if l, ok := s.obs.Links[id]; ok {
+			links = append(links, l)
+		}
+	}
+	for _, id := range s.obs.SetLinks(links) {
+		s.linkObserved(id)
+	}
+	for id := range s.links {
+		s.dirty.links[id] = true
+	}
+	return s.finish(d, now)
+}
+
+// LinksFailed says that nobody listed the links; without any host there are none
+// to list.
+func (s *State) LinksFailed(now time.Time) Decision {
+	d := s.begin()
+	q := Query{Kind: AskLinks}
+	if len(s.obs.Hosts) == 0 {
+		delete(s.queries, q)
+	} else {
+		s.failed(q, retryLate, now)
+	}
+	return s.finish(d, now)
+}

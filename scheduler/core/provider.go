@@ -1,0 +1,164 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"wadm/scheduler/lattice"
+)
+
+// spreadProviders chooses hosts for the provider spread scalers. A provider runs
+// at most once on a host; one that someone else runs counts, and is left alone.
+func (p *placement) spreadProviders() {
+	needs := func(c *claim) uint64 {
+		return c.sp.count - min(c.sp.count, uint64(len(c.places))+c.foreign)
+	}
+	for _, c := range p.claims {
+		if c.sc.daemon {
+			continue
+		}
+		for _, pl := range p.inOrder() {
+			if pl.inst != nil && !pl.inst.Managed() && c.eligible(pl.host) {
+				c.foreign++
+			}
+		}
+	}
+	for _, c := range p.claims {
+		if c.sc.daemon || needs(c) == 0 {
+			continue
+		}
+		p.widen()
+		for _, pl := range p.free(c) {
+			if needs(c) == 0 {
+				break
+			}
+			if p.failing >= maxFailing && !pl.adoptable() {
+				break
+			}
+			p.give(pl, c)
+		}
+		for needs(c) > 0 && p.failing < maxFailing {
+			if !p.augment(c, func(o *claim) bool { return uint64(len(o.places))+o.foreign > o.sp.count }) {
+				break
+			}
+		}
+	}
+	for _, c := range p.claims {
+		if !c.sc.daemon {
+			p.chooseProviders(c)
+		}
+	}
+}
+
+// chooseProviders sets want for the places of a claim: the right ones stay, too
+// many go, old images before right ones.
+func (p *placement) chooseProviders(c *claim) {
+	keep := c.sp.count - min(c.sp.count, c.foreign)
+	slices.SortFunc(c.places, func(a, b *place) int {
+		return cmp.Or(
+			cmp.Compare(boolRank(a.inst == nil && a.fl == nil), boolRank(b.inst == nil && b.fl == nil)),
+			cmp.Compare(boolRank(p.outdated(a)), boolRank(p.outdated(b))),
+			cmp.Compare(boolRank(!a.locked), boolRank(!b.locked)),
+			cmp.Compare(a.load, b.load), cmp.Compare(a.host.ID, b.host.ID))
+	})
+	for i, pl := range c.places {
+		if pl.want = 0; uint64(i) < keep {
+			pl.want = 1
+		}
+	}
+	if n := uint64(len(c.places)); n < keep {
+		c.short = keep - n
+		c.unmet = true
+	}
+}
+
+// outdated tells whether a running provider must be replaced: another image, or
+// started with other configuration names, which are fixed at its start.
+func (p *placement) outdated(pl *place) bool {
+	if pl.inst == nil || pl.claim == nil || !pl.inst.Managed() {
+		return false
+	}
+	sc := pl.claim.sc
+	return !sc.matchesImage(pl.inst.Image) || !sc.sameConfigs(pl.inst)
+}
+
+// runProviders starts and stops. Providers can't be updated in place: where a
+// second host is free the new one starts there before the old one stops, else
+// the old one is stopped and started again; one at a time in either case.
+func (p *placement) runProviders() {
+	for _, c := range p.claims {
+		if c.sc.fixed == nil {
+			p.replaceProviders(c)
+		}
+	}
+	for _, pl := range p.inOrder() {
+		if pl.locked || pl.blocked {
+			continue
+		}
+		switch {
+		case pl.claim == nil || pl.want == 0:
+			if pl.inst != nil && (pl.claim != nil || p.removable()) {
+				p.stopProvider(pl, p.stopReason(pl))
+			}
+		case pl.inst == nil && p.held == "":
+			p.startProvider(pl, pl.claim, fmt.Sprintf("spread %s wants it here, it does not run", pl.claim.sp.name))
+		}
+	}
+}
+
+// replaceProviders moves one step towards a claim without outdated providers.
+func (p *placement) replaceProviders(c *claim) {
+	var old *place
+	for _, pl := range c.places {
+		if pl.fl != nil || pl.inst == nil && pl.want > 0 {
+			// A step is under way, or instances are missing: no further one now.
+			return
+		}
+		if old == nil && pl.want > 0 && !pl.locked && p.outdated(pl) {
+			old = pl
+		}
+	}
+	if old == nil || p.held != "" {
+		return
+	}
+	if !c.sc.daemon {
+		p.widen()
+		for _, pl := range p.free(c) {
+			if pl.inst == nil {
+				p.startProvider(pl, c, fmt.Sprintf("takes over from the one on host %s, which runs %s", old.host.ID, old.inst.Image))
+				return
+			}
+		}
+	}
+	if p.waiting(old, c.sc.image) == nil {
+		p.stopProvider(old, fmt.Sprintf("makes room for image %s with its configuration", c.sc.image))
+	}
+}
+
+func (p *placement) startProvider(pl *place, c *claim, reason string) {
+	if p.waiting(pl, c.sc.image) != nil {
+		return
+	}
+	p.s.issue(lattice.Command{
+		Kind: lattice.StartProvider, Host: pl.host.ID, Workload: p.u.id, Image: c.sc.image,
+		Annotations: c.sc.annotations(c.sp.name, c.sc.id), Config: c.sc.configs,
+		App: c.sc.app, Scaler: c.sc.id, Reason: reason,
+	}, false, p.now)
+	pl.fl, pl.locked = p.s.flights[target{Host: pl.host.ID, Workload: p.u.id}], true
+}
+
+func (p *placement) stopProvider(pl *place, reason string) {
+	if p.waiting(pl, "") != nil {
+		return
+	}
+	app := pl.inst.App()
+	if pl.claim != nil {
+		app = pl.claim.sc.app
+	}
+	p.s.issue(lattice.Command{
+		Kind: lattice.StopProvider, Host: pl.host.ID, Workload: p.u.id,
+		Annotations: pl.inst.Annotations, App: app, Scaler: pl.inst.Annotations[lattice.AnnotationScaler], Reason: reason,
+	}, true, p.now)
+	pl.fl, pl.locked = p.s.flights[target{Host: pl.host.ID, Workload: p.u.id}], true
+}

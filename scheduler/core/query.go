@@ -1,0 +1,251 @@
+package core
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"wadm/scheduler/lattice"
+)
+
+// asked is a question that is open, or that failed and is due again.
+type asked struct {
+	at time.Time
+	// retry is when a failed question is asked again; zero while it is open.
+	retry time.Time
+	// again: something happened since it was asked, so the answer may be old.
+	again bool
+}
+
+// Waits before a question is asked again.
+const (
+	retrySoon = 250 * time.Millisecond
+	retryLate = time.Second
+	// lookAgain is how often a configuration that someone else should provide is
+	// looked for when no event tells.
+	lookAgain = 30 * time.Second
+)
+
+// ask puts a question unless it is open already.
+func (s *State) ask(q Query, now time.Time) {
+	if a := s.queries[q]; a != nil && a.retry.IsZero() {
+		a.again = true
+		return
+	}
+	s.queries[q] = &asked{at: now}
+	s.out.Queries = append(s.out.Queries, q)
+}
+
+// answered closes a question and returns when it was put. A question that came
+// up again meanwhile is put once more.
+func (s *State) answered(q Query, now time.Time) (at time.Time, ok bool) {
+	a := s.queries[q]
+	if a == nil {
+		return time.Time{}, false
+	}
+	delete(s.queries, q)
+	if a.again {
+		s.ask(q, now)
+	}
+	return a.at, true
+}
+
+// failed lets a question rest for a while.
+func (s *State) failed(q Query, wait time.Duration, now time.Time) {
+	if a := s.queries[q]; a != nil {
+		a.retry, a.again = now.Add(wait), false
+	}
+}
+
+func (s *State) retryQueries(now time.Time) {
+	var due []Query
+	for q, a := range s.queries {
+		if !a.retry.IsZero() && !now.Before(a.retry) {
+			due = append(due, q)
+		}
+	}
+	slices.SortFunc(due, func(a, b Query) int {
+		return compareTargets(target{Host: a.Host, Config: a.Config}, target{Host: b.Host, Config: b.Config})
+	})
+	for _, q := range due {
+		s.ask(q, now)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.looking)) {
+		if !now.Before(s.looking[name]) {
+			delete(s.looking, name)
+			s.ask(Query{Kind: AskConfig, Config: name}, now)
+		}
+	}
+}
+
+// HostsListed answers AskHosts with the hosts that answered the roll call. Each
+// is asked for its inventory.
+func (s *State) HostsListed(ids []lattice.HostID, now time.Time) Decision {
+	d := s.begin()
+	s.answered(Query{Kind: AskHosts}, now)
+	s.roll = make(map[lattice.HostID]bool, len(ids))
+	for _, id := range ids {
+		s.roll[id] = true
+	}
+	all := slices.Sorted(maps.Keys(s.roll))
+	for id := range s.obs.Hosts {
+		if !s.roll[id] {
+			all = append(all, id)
+		}
+	}
+	slices.Sort(all)
+	for _, id := range slices.Compact(all) {
+		s.ask(Query{Kind: AskInventory, Host: id}, now)
+	}
+	return s.finish(d, now)
+}
+
+// HostsFailed says that the roll call could not be made; it is repeated.
+func (s *State) HostsFailed(now time.Time) Decision {
+	d := s.begin()
+	s.failed(Query{Kind: AskHosts}, retryLate, now)
+	return s.finish(d, now)
+}
+
+// InventoryRead answers AskInventory.
+func (s *State) InventoryRead(inv lattice.Inventory, now time.Time) Decision {
+	d := s.begin()
+	q := Query{Kind: AskInventory, Host: inv.Host}
+	at, ok := s.answered(q, now)
+	if !ok {
+		return s.finish(d, now)
+	}
+	delete(s.roll, inv.Host)
+	ch := lattice.Changes{Host: inv.Host}
+	s.obs.Polled(inv, at, now, &ch)
+	s.spoke(s.obs.Hosts[inv.Host])
+	s.changed(&ch, now)
+	s.confirmAll(inv.Host)
+	return s.finish(d, now)
+}
+
+// InventoryFailed says that a host did not answer. With undelivered the server
+// knows of no listener; twice in a row means that the host is gone.
+func (s *State) InventoryFailed(host lattice.HostID, undelivered bool, now time.Time) Decision {
+	d := s.begin()
+	q := Query{Kind: AskInventory, Host: host}
+	h := s.obs.Hosts[host]
+	delete(s.roll, host)
+	switch {
+	case h == nil:
+		delete(s.queries, q)
+	case undelivered:
+		s.failed(q, retrySoon, now)
+		s.noResponder(h, now)
+	default:
+		h.Silent = true
+		s.failed(q, retryLate, now)
+	}
+	return s.finish(d, now)
+}
+
+// noResponder counts a request that the server refused for want of a listener.
+func (s *State) noResponder(h *lattice.Host, now time.Time) {
+	if h == nil {
+		return
+	}
+	h.Silent = true
+	if h.Refusals++; h.Refusals >= 2 {
+		s.lose(h.ID, now)
+		return
+	}
+	if s.queries[Query{Kind: AskInventory, Host: h.ID}] == nil {
+		s.ask(Query{Kind: AskInventory, Host: h.ID}, now)
+	}
+}
+
+// lose takes a host for gone.
+func (s *State) lose(id lattice.HostID, now time.Time) {
+	ch := lattice.Changes{Host: id}
+	s.obs.Remove(id, &ch)
+	s.changed(&ch, now)
+}
+
+// Grace added to a host's heartbeat interval before it counts as missed, and
+// to two intervals before the host counts as lost.
+const (
+	beatGrace = 500 * time.Millisecond
+	lossGrace = time.Second
+)
+
+// due is when a host must be looked after if it does not speak before.
+func due(h *lattice.Host) time.Time {
+	if interval := h.Interval(); h.Silent {
+		return h.LastSeen.Add(2*interval + lossGrace)
+	} else {
+		return h.LastSeen.Add(interval + beatGrace)
+	}
+}
+
+// spoke keeps hostWake a lower bound of what is due after a sign of life. A host
+// that speaks moves its own moment later, except when its interval turns out
+// shorter; walking the other hosts is left to watchHosts.
+func (s *State) spoke(h *lattice.Host) {
+	if t := due(h); s.hostWake.IsZero() || t.Before(s.hostWake) {
+		s.hostWake = t
+	}
+}
+
+// watchHosts finds hosts that fell silent and hosts that are gone.
+func (s *State) watchHosts(now time.Time) {
+	if s.hostWake.IsZero() || now.Before(s.hostWake) {
+		return
+	}
+	var overdue []lattice.HostID
+	for id, h := range s.obs.Hosts {
+		if !now.Before(due(h)) {
+			overdue = append(overdue, id)
+		}
+	}
+	slices.Sort(overdue)
+	for _, id := range overdue {
+		h := s.obs.Hosts[id]
+		if now.Sub(h.LastSeen) >= 2*h.Interval()+lossGrace {
+			s.lose(id, now)
+			continue
+		}
+		h.Silent = true
+		if s.queries[Query{Kind: AskInventory, Host: id}] == nil {
+			s.ask(Query{Kind: AskInventory, Host: id}, now)
+		}
+	}
+	s.hostWake = time.Time{}
+	for _, h := range s.obs.Hosts {
+		s.spoke(h)
+	}
+}
+
+// wake is the earliest moment at which something is due.
+func (s *State) wake(now time.Time) time.Time {
+	var w time.Time
+	at := func(t time.Time) {
+		if !t.IsZero() && (w.IsZero() || t.Before(w)) {
+			w = t
+		}
+	}
+	at(s.hostWake)
+	for _, f := range s.flights {
+		at(f.deadline)
+		at(f.askAt)
+	}
+	for _, b := range s.backoffs {
+		if now.Before(b.next) {
+			at(b.next)
+		}
+	}
+	for _, q := range s.queries {
+		at(q.retry)
+	}
+	for _, t := range s.looking {
+		at(t)
+	}
+	if !s.recovering {
+		at(s.nextSync)
+	}
+	return w
+}

@@ -1,0 +1,96 @@
+package core
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"wadm/scheduler/lattice"
+)
+
+// snapshot is what a successor has to know that it can't ask the hosts: which
+// links and configurations are ours, and which applications still have a status.
+// The hosts are in it so that one that is mute just now is not taken for gone.
+type snapshot struct {
+	Apps    []string            `json:"apps,omitempty"`
+	Links   []snapshotLink      `json:"links,omitempty"`
+	Configs []snapshotConfig    `json:"configs,omitempty"`
+	Hosts   []lattice.Inventory `json:"hosts,omitempty"`
+}
+
+type snapshotLink struct {
+	ID    lattice.LinkID `json:"id"`
+	Owner string         `json:"owner"`
+}
+
+type snapshotConfig struct {
+	Name      string               `json:"name"`
+	Owner     string               `json:"owner"`
+	Workloads []lattice.WorkloadID `json:"workloads,omitempty"`
+	Links     []lattice.LinkID     `json:"links,omitempty"`
+}
+
+// Snapshot encodes what a successor needs; see Start.
+func (s *State) Snapshot() []byte {
+	s.dirtyState, s.stale = false, false
+	snap := snapshot{Apps: slices.Sorted(maps.Keys(s.known))}
+	for _, id := range slices.SortedFunc(maps.Keys(s.links), compareLinks) {
+		if l := s.links[id]; l.made {
+			snap.Links = append(snap.Links, snapshotLink{ID: id, Owner: l.owner})
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(s.configs)) {
+		if c := s.configs[n]; c.made {
+			snap.Configs = append(snap.Configs, snapshotConfig{
+				Name: n, Owner: c.owner,
+				Workloads: slices.Sorted(maps.Keys(c.workloads)),
+				Links:     slices.SortedFunc(maps.Keys(c.links), compareLinks),
+			})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.obs.Hosts)) {
+		snap.Hosts = append(snap.Hosts, s.obs.Hosts[id].Inventory())
+	}
+	b, err := json.Marshal(snap)
+	if err != nil {
+		// Strings, numbers and maps of strings always encode.
+		panic(fmt.Sprintf("encode snapshot: %v", err))
+	}
+	return b
+}
+
+// restore takes over what a previous owner stored.
+func (s *State) restore(b []byte, now time.Time) error {
+	if len(b) == 0 {
+		return nil
+	}
+	var snap snapshot
+	if err := json.Unmarshal(b, &snap); err != nil {
+		return fmt.Errorf("decode snapshot: %w", err)
+	}
+	for _, a := range snap.Apps {
+		s.known[a] = true
+	}
+	for _, l := range snap.Links {
+		s.links[l.ID] = &linkTarget{owner: l.Owner, made: true}
+	}
+	for _, c := range snap.Configs {
+		t := s.config(c.Name)
+		t.owner, t.made = c.Owner, true
+		for _, w := range c.Workloads {
+			t.workloads[w] = true
+		}
+		for _, id := range c.Links {
+			t.links[id] = true
+		}
+	}
+	for _, inv := range snap.Hosts {
+		if inv.Host != "" {
+			s.obs.Restore(inv, now)
+			s.spoke(s.obs.Hosts[inv.Host])
+		}
+	}
+	return nil
+}

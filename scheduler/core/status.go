@@ -1,0 +1,271 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+)
+
+// Texts that clients show and people search for.
+const (
+	textUndeployed = "Manifest has been undeployed"
+	textConflict   = "Configuration %s is defined differently by application %q"
+	textNoConfig   = "Specified configuration %s does not exist"
+)
+
+// report is what explains a workload scaler: numbers and reasons of its last
+// evaluation.
+type report struct {
+	wanted, have, inFlight uint64
+	unmet                  []string
+	waiting                []string
+}
+
+// rank orders status types by severity, as clients fold them.
+func rank(t tenancy.StatusType) int {
+	return slices.Index([]tenancy.StatusType{tenancy.StatusDeployed, tenancy.StatusUnhealthy, tenancy.StatusReconciling,
+		tenancy.StatusWaiting, tenancy.StatusUndeployed, tenancy.StatusFailed}, t)
+}
+
+// report derives the status of the unit's scalers from the placement and from
+// what is in flight.
+func (p *placement) report(provider bool) {
+	u := p.u
+	u.hungry, u.settled = false, true
+	for t := range p.s.flights {
+		if t.Workload == u.id {
+			u.settled = false
+		}
+	}
+	for _, pl := range p.places {
+		if pl.inst != nil && !pl.blocked && pl.claim == nil {
+			u.settled = false
+		}
+	}
+	for _, sc := range u.scalers {
+		if sc.fixed == nil {
+			p.reportScaler(sc, provider)
+		}
+		p.s.dirty.apps[sc.app] = true
+	}
+}
+
+func (p *placement) reportScaler(sc *scaler, provider bool) {
+	noun := "component"
+	if provider {
+		noun = "provider"
+	}
+	var failures, errs []string
+	moving, unhealthy, outstanding := 0, 0, false
+	r := report{}
+	for _, c := range p.claims {
+		if c.sc != sc {
+			continue
+		}
+		right := c.foreign
+		for _, pl := range c.places {
+			if pl.fl != nil || p.s.flights[target{Host: pl.host.ID, Workload: p.u.id}] != nil {
+				moving++
+				r.inFlight++
+			}
+			if pl.inst != nil {
+				r.have += uint64(pl.inst.Max)
+				if pl.inst.Health == lattice.Unhealthy {
+					unhealthy++
+				}
+				if p.right(pl) {
+					right++
+				} else {
+					outstanding = true
+				}
+			} else if pl.want > 0 {
+				outstanding = true
+			}
+			if b := p.waiting(pl, sc.image); b != nil && !p.right(pl) {
+				errs = append(errs, b.reason)
+			}
+		}
+		r.wanted += c.sp.count
+		short := c.short > 0
+		if c.unmet && (c.sp.count > 0 || sc.daemon) {
+			text := unmetText(c, sc, right)
+			if why := p.soon(c); why != "" {
+				r.waiting = append(r.waiting, why)
+			} else {
+				failures = append(failures, text)
+			}
+			short = true
+		}
+		outstanding = outstanding || short
+	}
+	// A failure on a host that carries no claim now, because the start did not work.
+	for _, id := range slices.Sorted(maps.Keys(p.s.obs.Hosts)) {
+		b := p.s.backoffs[target{Host: id, Workload: p.u.id}]
+		if pl := p.places[id]; outstanding && b != nil && p.now.Before(b.next) && (pl == nil || pl.claim == nil) && b.image == sc.image {
+			errs = append(errs, b.reason)
+		}
+	}
+	slices.Sort(errs)
+	errs = slices.Compact(errs)
+	r.unmet = failures
+	sc.report = r
+	switch {
+	case len(errs) > 0:
+		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: strings.Join(append(errs, failures...), " ")}
+	case len(failures) > 0:
+		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: strings.Join(failures, " ")}
+	case outstanding && p.held != "" && strings.HasPrefix(p.held, "Specified"):
+		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: p.held}
+	case outstanding || moving > 0:
+		sc.status = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: fmt.Sprintf("Scaling %s on %d host(s)", noun, moving)}
+		if moving == 0 {
+			sc.status.Message = cmp.Or(p.held, strings.Join(r.waiting, " "))
+		}
+	case unhealthy > 0:
+		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: fmt.Sprintf("Unhealthy provider on %d host(s)", unhealthy)}
+	default:
+		sc.status = tenancy.StatusInfo{Type: tenancy.StatusDeployed}
+	}
+	if outstanding || len(failures) > 0 || len(errs) > 0 {
+		p.u.hungry, p.u.settled = true, false
+	}
+}
+
+// right tells whether what runs on a place is what its claim wants there.
+func (p *placement) right(pl *place) bool {
+	c := pl.claim
+	if pl.inst == nil || c == nil {
+		return false
+	}
+	if c.sc.provider {
+		return pl.want > 0 && !p.outdated(pl)
+	}
+	return uint64(pl.inst.Max) == pl.want && c.sc.matchesImage(pl.inst.Image) && p.settledAs(pl, c)
+}
+
+// soon says what an unmet claim waits for, when it is only a matter of time: an
+// eligible host that is silent, or one that is being cleared.
+func (p *placement) soon(c *claim) string {
+	for _, pl := range p.inOrder() {
+		if !c.eligible(pl.host) {
+			continue
+		}
+		if pl.host.Silent {
+			return fmt.Sprintf("Waiting for host %s, which does not answer", pl.host.ID)
+		}
+		if pl.fl != nil && pl.claim == nil {
+			return fmt.Sprintf("Waiting for host %s to be cleared", pl.host.ID)
+		}
+	}
+	return ""
+}
+
+func unmetText(c *claim, sc *scaler, right uint64) string {
+	switch {
+	case sc.daemon:
+		return fmt.Sprintf("Could not satisfy daemonscaler %s for %s, 0 eligible hosts found.", c.sp.name, sc.image)
+	case sc.provider:
+		return fmt.Sprintf("Could not satisfy spread %s for %s, %d/%d eligible hosts found.", c.sp.name, sc.image, right, c.sp.count)
+	default:
+		return fmt.Sprintf("Could not satisfy spread %s for %s, 0/1 eligible hosts found.", c.sp.name, sc.image)
+	}
+}
+
+// statuses publishes what changed for the applications touched.
+func (s *State) statuses() {
+	for _, name := range take(&s.dirty.apps) {
+		var st tenancy.Status
+		if a := s.apps[name]; a != nil {
+			st = a.publicStatus()
+			s.know(name)
+		} else if s.known[name] {
+			var gone bool
+			if st, gone = s.retiring(name); gone {
+				delete(s.known, name)
+				s.dirtyState = true
+			}
+		} else {
+			continue
+		}
+		if have, ok := s.published[name]; ok && sameStatus(have, st) {
+			continue
+		}
+		s.published[name] = st
+		if s.apps[name] == nil && !s.known[name] {
+			delete(s.published, name)
+		}
+		s.out.Statuses = append(s.out.Statuses, AppStatus{App: name, Status: st})
+	}
+}
+
+func (s *State) know(name string) {
+	if !s.known[name] {
+		s.known[name] = true
+		s.dirtyState = true
+	}
+}
+
+func sameStatus(a, b tenancy.Status) bool {
+	return a.Status == b.Status && slices.Equal(a.Scalers, b.Scalers)
+}
+
+// publicStatus folds the scalers into the status clients see.
+func (a *app) publicStatus() tenancy.Status {
+	st := tenancy.Status{Status: tenancy.StatusInfo{Type: tenancy.StatusUndeployed}, Components: []struct{}{}}
+	var texts []string
+	for i, sc := range a.scalers {
+		status := sc.status
+		if status.Type == "" {
+			status.Type = tenancy.StatusReconciling
+		}
+		if i == 0 || rank(status.Type) > rank(st.Status.Type) {
+			st.Status.Type = status.Type
+		}
+		if t := strings.TrimSpace(status.Message); t != "" {
+			texts = append(texts, t)
+		}
+		st.Scalers = append(st.Scalers, tenancy.ScalerStatus{ID: sc.id, Kind: sc.kind, Name: sc.name, Status: status})
+	}
+	st.Status.Message = strings.Join(texts, ", ")
+	return st
+}
+
+// retiring is the status of an application that is no longer deployed: it is
+// undeployed only when nothing of it is left.
+func (s *State) retiring(name string) (st tenancy.Status, gone bool) {
+	running, rest := 0, 0
+	for _, h := range s.obs.Hosts {
+		for _, i := range h.Workloads {
+			if i.App() == name {
+				running++
+			}
+		}
+	}
+	for _, f := range s.flights {
+		if f.cmd.App == name && f.cmd.Host != "" && s.obs.Holders(f.cmd.Workload)[f.cmd.Host] == nil {
+			running++
+		}
+	}
+	for _, l := range s.links {
+		if l.want == nil && l.owner == name {
+			rest++
+		}
+	}
+	for _, c := range s.configs {
+		if !c.wanted() && c.owner == name {
+			rest++
+		}
+	}
+	st = tenancy.Status{Components: []struct{}{}}
+	if running+rest == 0 {
+		st.Status = tenancy.StatusInfo{Type: tenancy.StatusUndeployed, Message: textUndeployed}
+		return st, true
+	}
+	st.Status = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: fmt.Sprintf("Undeploying: %d instance(s), %d link(s) and configuration(s) left", running, rest)}
+	return st, false
+}

@@ -1,0 +1,311 @@
+package core_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"wadm/scheduler/lattice"
+	"wadm/tenancy/manifest"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected traces of the stories; read the difference before committing it")
+
+// TestStories runs the scripts in testdata. A script is a list of steps, each a
+// command with the trace it leads to below it, indented by "| ". Lines that
+// start with "#" tell the story.
+func TestStories(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.story")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".story"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := tell(t, string(text))
+			if *update {
+				if err := os.WriteFile(f, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(text), got); diff != "" {
+				t.Errorf("story went differently (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// tell runs a script and returns it with the traces that really came.
+func tell(t *testing.T, text string) string {
+	var out strings.Builder
+	w := newWorld()
+	lines := strings.Split(text, "\n")
+	for i := 0; i < len(lines); i++ {
+		line := lines[i]
+		if strings.HasPrefix(line, "| ") {
+			continue
+		}
+		fmt.Fprintln(&out, line)
+		if line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, " ") {
+			if i == len(lines)-1 {
+				break
+			}
+			continue
+		}
+		var block []string
+		for i+1 < len(lines) && strings.HasPrefix(lines[i+1], "  ") {
+			i++
+			block = append(block, lines[i])
+			fmt.Fprintln(&out, lines[i])
+		}
+		w.step(t, line, block)
+		for _, l := range w.log {
+			fmt.Fprintln(&out, "| "+l)
+		}
+		w.log = nil
+	}
+	if len(w.broken) > 0 {
+		t.Errorf("broken: %q", w.broken)
+	}
+	return strings.TrimSuffix(out.String(), "\n")
+}
+
+func duration(t *testing.T, s string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// step carries out one line of a script.
+func (w *world) step(t *testing.T, line string, block []string) {
+	t.Helper()
+	f := strings.Fields(line)
+	verb, args := f[0], f[1:]
+	switch verb {
+	case "host":
+		w.addHost(lattice.HostID(args[0]), pairs(args[1:]))
+	case "kill", "stop":
+		w.kill(lattice.HostID(args[0]), verb == "stop")
+	case "relabel":
+		h := w.hosts[lattice.HostID(args[0])]
+		h.labels = pairs(args[1:])
+		w.emit(h, lattice.LabelsChanged, map[string]any{"host_id": h.id, "labels": h.labels})
+	case "mute":
+		w.hosts[lattice.HostID(args[0])].busy = w.now.Add(duration(t, args[1]))
+	case "image":
+		opts := pairs(args[1:])
+		im := image{fail: strings.ReplaceAll(opts["fail"], "_", " "), mutes: opts["mutes"] == "true"}
+		if opts["fetch"] != "" {
+			im.fetch = duration(t, opts["fetch"])
+		}
+		w.images[args[0]] = im
+	case "deploy":
+		w.apps[args[0]] = parseApp(t, args[0], block)
+		w.desired()
+	case "undeploy":
+		delete(w.apps, args[0])
+		w.desired()
+	case "run":
+		w.run(duration(t, args[0]))
+	case "remove":
+		id, at, _ := strings.Cut(args[0], "@")
+		h := w.hosts[lattice.HostID(at)]
+		x := h.workloads[lattice.WorkloadID(id)]
+		delete(h.workloads, lattice.WorkloadID(id))
+		if x.provider {
+			w.emit(h, lattice.ProviderStopped, map[string]any{"provider_id": id, "annotations": x.annotations, "host_id": h.id, "reason": "stop"})
+		} else {
+			h.scaled(w, lattice.WorkloadID(id), x.image, x.annotations, 0)
+		}
+	case "foreign":
+		id, at, _ := strings.Cut(args[0], "@")
+		h := w.hosts[lattice.HostID(at)]
+		opts := pairs(args[1:])
+		x := &workload{image: opts["image"], annotations: map[string]string{"someone": "else"}, max: 1, provider: opts["provider"] == "true"}
+		h.workloads[lattice.WorkloadID(id)] = x
+		if x.provider {
+			w.emit(h, lattice.ProviderStarted, map[string]any{"provider_id": id, "image_ref": x.image, "annotations": x.annotations, "host_id": h.id})
+		} else {
+			h.scaled(w, lattice.WorkloadID(id), x.image, x.annotations, 1)
+		}
+	case "health":
+		id, at, _ := strings.Cut(args[0], "@")
+		kind := lattice.HealthCheckPassed
+		if args[1] == "failed" {
+			kind = lattice.HealthCheckFailed
+		}
+		w.emit(w.hosts[lattice.HostID(at)], kind, map[string]any{"provider_id": id, "host_id": at})
+	case "config":
+		if len(args) == 1 {
+			delete(w.configs, args[0])
+			w.emit(w.anyone(), lattice.ConfigDeleted, map[string]any{"config_name": args[0]})
+		} else {
+			w.configs[args[0]] = pairs(args[1:])
+			w.emit(w.anyone(), lattice.ConfigSet, map[string]any{"config_name": args[0]})
+		}
+	case "drift":
+		for i := range w.links {
+			if string(w.links[i].Source) == args[0] {
+				w.links[i].Interfaces = []string{"drifted"}
+				w.emit(w.anyone(), lattice.LinkSet, w.links[i])
+			}
+		}
+	case "unlink":
+		w.links = slices.DeleteFunc(w.links, func(l lattice.Link) bool {
+			if string(l.Source) == args[0] {
+				w.emit(w.anyone(), lattice.LinkDeleted, l)
+				return true
+			}
+			return false
+		})
+	case "restart":
+		w.boot()
+	case "gap":
+		w.apply(w.core.Gap(w.now))
+	case "show":
+		w.show()
+	default:
+		t.Fatalf("unknown step %q", line)
+	}
+}
+
+// show logs what runs.
+func (w *world) show() {
+	for _, id := range slices.Sorted(maps.Keys(w.hosts)) {
+		h := w.hosts[id]
+		if !h.alive {
+			continue
+		}
+		var all []string
+		for _, x := range slices.Sorted(maps.Keys(h.workloads)) {
+			i := h.workloads[x]
+			all = append(all, fmt.Sprintf("%s=%d/%s/%s", x, i.max, i.image, i.annotations[lattice.AnnotationSpread]))
+		}
+		w.log = append(w.log, fmt.Sprintf("on %s: %s", id, strings.Join(all, " ")))
+	}
+	for _, l := range w.links {
+		w.log = append(w.log, fmt.Sprintf("link %s->%s %s:%s/%s", l.Source, l.Target, l.Namespace, l.Package, strings.Join(l.Interfaces, ",")))
+	}
+	for _, n := range slices.Sorted(maps.Keys(w.configs)) {
+		w.log = append(w.log, fmt.Sprintf("config %s %v", n, w.configs[n]))
+	}
+}
+
+func pairs(args []string) map[string]string {
+	m := map[string]string{}
+	for _, a := range args {
+		k, v, _ := strings.Cut(a, "=")
+		m[k] = v
+	}
+	return m
+}
+
+// parseApp reads the short form of a manifest that stories use:
+//
+//	component NAME image=REF [id=ID] [instances=N|daemon=N] [spread=NAME:key=value,weight=W]... [config=NAME:key=value]... [needs=CONFIG]...
+//	provider  … the same
+//	link SOURCE TARGET ns:pkg/iface [config=NAME:key=value]
+func parseApp(t *testing.T, name string, block []string) *manifest.Manifest {
+	t.Helper()
+	m := &manifest.Manifest{APIVersion: "core.oam.dev/v1beta1", Kind: "Application"}
+	m.Metadata.Name = name
+	at := map[string]int{}
+	for _, line := range block {
+		f := strings.Fields(line)
+		if f[0] == "link" {
+			ns, rest, _ := strings.Cut(f[3], ":")
+			pkg, iface, _ := strings.Cut(rest, "/")
+			l := &manifest.Link{Namespace: ns, Package: pkg, Interfaces: strings.Split(iface, ","), Target: manifest.LinkTarget{Name: f[2]}}
+			if _, c, _ := workloadOptions(t, f[4:]); len(c) > 0 {
+				l.Source = &manifest.LinkEnd{Config: c}
+			}
+			c := &m.Spec.Components[at[f[1]]]
+			c.Traits = append(c.Traits, manifest.Trait{Type: manifest.TraitLink, Link: l})
+			continue
+		}
+		c := manifest.Component{Name: f[1], Type: manifest.TypeComponent}
+		if f[0] == "provider" {
+			c.Type = manifest.TypeCapability
+		}
+		opts, configs, trait := workloadOptions(t, f[2:])
+		img := opts["image"]
+		c.Properties.Image, c.Properties.Config = &img, configs
+		if id := opts["id"]; id != "" {
+			c.Properties.ID = &id
+		}
+		if trait != nil {
+			c.Traits = append(c.Traits, *trait)
+		}
+		at[c.Name] = len(m.Spec.Components)
+		m.Spec.Components = append(m.Spec.Components, c)
+	}
+	return m
+}
+
+func workloadOptions(t *testing.T, args []string) (opts map[string]string, configs []manifest.Config, trait *manifest.Trait) {
+	t.Helper()
+	opts = map[string]string{}
+	sc := &manifest.SpreadScaler{}
+	kind := ""
+	for _, a := range args {
+		k, v, _ := strings.Cut(a, "=")
+		n, detail, has := strings.Cut(v, ":")
+		switch k {
+		case "instances", "daemon":
+			kind = manifest.TraitSpreadScaler
+			if k == "daemon" {
+				kind = manifest.TraitDaemonScaler
+			}
+			count, err := strconv.ParseUint(v, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sc.Instances = count
+		case "spread":
+			sp := manifest.Spread{Name: n, Requirements: map[string]string{}}
+			for _, kv := range strings.Split(detail, ",") {
+				k, v, _ := strings.Cut(kv, "=")
+				if k == "weight" {
+					w, err := strconv.ParseUint(v, 10, 64)
+					if err != nil {
+						t.Fatal(err)
+					}
+					sp.Weight = &w
+				} else if k != "" {
+					sp.Requirements[k] = v
+				}
+			}
+			sc.Spread = append(sc.Spread, sp)
+		case "config":
+			c := manifest.Config{Name: n}
+			if has {
+				c.Properties = pairs(strings.Split(detail, ","))
+			}
+			configs = append(configs, c)
+		default:
+			opts[k] = v
+		}
+	}
+	if kind != "" {
+		trait = &manifest.Trait{Type: kind, Spread: sc}
+	}
+	return opts, configs, trait
+}

@@ -1,0 +1,172 @@
+package lattice
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// DefaultHeartbeat is the interval assumed until a host's own is learned.
+const DefaultHeartbeat = 30 * time.Second
+
+// Host is one host as observed.
+type Host struct {
+	ID           HostID
+	FriendlyName string
+	Version      string
+	Labels       map[string]string
+	// Workloads are the components and providers on the host; it keeps one record per id.
+	Workloads map[WorkloadID]*Instance
+	// LastSeen is the owner's time of the last sign of life.
+	LastSeen time.Time
+	// Silent: the host missed a heartbeat or left a request unanswered. It is
+	// given no new work until it speaks.
+	Silent bool
+	// Refusals counts consecutive requests that nobody listened to.
+	Refusals int
+
+	// gone keeps the time at which a workload was last seen to be absent.
+	gone map[WorkloadID]int64
+	// digest is that of the last heartbeat; dirty means that the state has moved
+	// on since, so that the next heartbeat is compared in full.
+	digest uint64
+	dirty  bool
+	// Host times in nanoseconds since 1970: start, last inventory, last
+	// heartbeat, last labels.
+	started, inventory, heartbeat, labelsAt int64
+	// lag is the smallest seen difference between arrival and event time: an
+	// upper bound of the offset between the owner's clock and the host's.
+	lag    time.Duration
+	hasLag bool
+	// provisional: the times were taken from the owner's clock, because no event
+	// had shown the host's yet. They are moved when one does.
+	provisional bool
+	// gaps are the last gaps between heartbeats.
+	gaps  [5]time.Duration
+	nGaps int
+	// pastBeat is the time of a heartbeat older than the one before it, pastSeen
+	// when it arrived.
+	pastBeat int64
+	pastSeen time.Time
+}
+
+func newHost(inv Inventory, now time.Time) *Host {
+	return &Host{
+		ID: inv.Host, FriendlyName: inv.FriendlyName, Version: inv.Version, Labels: nonNil(inv.Labels),
+		Workloads: map[WorkloadID]*Instance{}, gone: map[WorkloadID]int64{}, LastSeen: now, dirty: true,
+	}
+}
+
+// Has tells whether the host carries every one of the labels.
+func (h *Host) Has(labels map[string]string) bool {
+	for k, v := range labels {
+		if have, ok := h.Labels[k]; !ok || have != v {
+			return false
+		}
+	}
+	return true
+}
+
+// seen notes a sign of life.
+func (h *Host) seen(now time.Time) {
+	h.LastSeen, h.Silent, h.Refusals = now, false, 0
+}
+
+// heard notes an event of the host and learns the offset of its clock. A late
+// event is no sign of life of now, but it can't be told from a slow one; the
+// stream keeps events for about a minute only.
+func (h *Host) heard(at int64, now time.Time) {
+	h.seen(now)
+	lag := time.Duration(now.UnixNano() - at)
+	if h.provisional {
+		h.provisional = false
+		h.inventory -= int64(lag)
+		h.labelsAt -= int64(lag)
+		for _, i := range h.Workloads {
+			i.time -= int64(lag)
+		}
+	}
+	if !h.hasLag || lag < h.lag {
+		h.lag, h.hasLag = lag, true
+	}
+}
+
+// minGap separates a heartbeat from the burst in which a busy host delivers the
+// ones it missed.
+const minGap = 500 * time.Millisecond
+
+func (h *Host) beat(at int64, now time.Time) {
+	h.heard(at, now)
+	if gap := time.Duration(at - h.heartbeat); h.heartbeat != 0 && gap >= minGap {
+		h.gaps[h.nGaps%len(h.gaps)] = gap
+		h.nGaps++
+	}
+	h.heartbeat = max(h.heartbeat, at)
+	h.pastBeat = 0
+}
+
+// clockMoved tells a host whose clock was set back from a late heartbeat: the
+// second heartbeat in a row from the past, about an interval after the first,
+// starts the host's time afresh. (Redelivered ones arrive together.)
+func (h *Host) clockMoved(at int64, now time.Time) bool {
+	if h.pastBeat == 0 || at <= h.pastBeat || now.Sub(h.pastSeen) < h.Interval()/2 {
+		if h.pastBeat == 0 || at <= h.pastBeat {
+			h.pastBeat, h.pastSeen = at, now
+		}
+		return false
+	}
+	h.pastBeat, h.started, h.inventory, h.heartbeat, h.labelsAt = 0, 0, 0, 0, 0
+	h.hasLag, h.nGaps = false, 0
+	clear(h.gone)
+	for _, i := range h.Workloads {
+		i.time, i.updated = 0, 0
+	}
+	return true
+}
+
+// SetDigest notes that the heartbeat with this digest has been folded in full.
+func (h *Host) SetDigest(d uint64) { h.digest = d }
+
+// Interval is the host's heartbeat interval: the median of recent gaps.
+func (h *Host) Interval() time.Duration {
+	n := min(h.nGaps, len(h.gaps))
+	if n == 0 {
+		return DefaultHeartbeat
+	}
+	var sorted [len(h.gaps)]time.Duration
+	copy(sorted[:], h.gaps[:n])
+	slices.Sort(sorted[:n])
+	return sorted[n/2]
+}
+
+// HostTime converts a moment of the owner's clock to a lower bound of the host's
+// clock at that moment, in nanoseconds since 1970.
+func (h *Host) HostTime(t time.Time) int64 {
+	if !h.hasLag {
+		return t.UnixNano()
+	}
+	return t.UnixNano() - int64(h.lag)
+}
+
+// factTime is the time of the newest fact about a workload on the host.
+func (h *Host) factTime(id WorkloadID) int64 {
+	t := h.inventory
+	if i := h.Workloads[id]; i != nil {
+		t = max(t, i.time)
+	}
+	return max(t, h.gone[id])
+}
+
+// Inventory lists what the host is known to run, sorted by id.
+func (h *Host) Inventory() Inventory {
+	inv := Inventory{Host: h.ID, FriendlyName: h.FriendlyName, Labels: h.Labels, Version: h.Version}
+	for _, id := range slices.Sorted(maps.Keys(h.Workloads)) {
+		i := h.Workloads[id]
+		if i.Provider {
+			inv.Providers = append(inv.Providers, Provider{ID: id, Image: i.Image, Annotations: i.Annotations})
+		} else {
+			inv.Components = append(inv.Components, Component{ID: id, Image: i.Image, Annotations: i.Annotations, Max: i.Max})
+		}
+	}
+	return inv
+}

@@ -1,0 +1,467 @@
+package lattice
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// State is everything observed of one lattice. One goroutine owns it.
+//
+// Facts about one host are ordered by the host's own time: an older fact never
+// overwrites a newer one, and of two with the same time the later delivered
+// wins, so redelivery and reordering are harmless.
+type State struct {
+	Hosts   map[HostID]*Host
+	Links   map[LinkID]Link
+	Configs map[string]ConfigFact
+	// LinksKnown is false until the links have been listed once.
+	LinksKnown bool
+
+	// holders finds the hosts that run a workload without walking all hosts.
+	holders map[WorkloadID]map[HostID]*Instance
+}
+
+// LinkID is the part of a link that tells it from the other links of its source.
+type LinkID struct {
+	Source, Target           WorkloadID
+	Namespace, Package, Name string
+}
+
+// ID returns the link's identity.
+func (l Link) ID() LinkID {
+	return LinkID{Source: l.Source, Target: l.Target, Namespace: l.Namespace, Package: l.Package, Name: l.Name}
+}
+
+// Equal compares two links in full.
+func (l Link) Equal(o Link) bool {
+	return l.ID() == o.ID() && slices.Equal(l.Interfaces, o.Interfaces) &&
+		slices.Equal(l.SourceConfig, o.SourceConfig) && slices.Equal(l.TargetConfig, o.TargetConfig)
+}
+
+// ConfigFact is what is known of a configuration that was asked for.
+type ConfigFact struct {
+	Exists bool
+	Value  map[string]string
+}
+
+// Instance is one workload on one host.
+type Instance struct {
+	Provider    bool
+	Image       string
+	Annotations map[string]string
+	// Max is the limit of concurrent instances; 1 for providers.
+	Max uint32
+	// Health of a provider: zero until a check said something.
+	Health Health
+	// time is the host's time of the newest fact, in nanoseconds since 1970.
+	time int64
+	// updated is the host's time of an image change while running. The event that
+	// follows it claims the workload stopped; it did not.
+	updated int64
+}
+
+// Health is what the health checks of a provider last said.
+type Health int
+
+// The states of a provider's health.
+const (
+	HealthUnknown Health = iota
+	Healthy
+	Unhealthy
+)
+
+// Managed tells whether wadm started the instance.
+func (i *Instance) Managed() bool { return i.Annotations[AnnotationManagedBy] == ManagedBy }
+
+// App is the application the instance was started for, if wadm started it.
+func (i *Instance) App() string {
+	if !i.Managed() {
+		return ""
+	}
+	return i.Annotations[AnnotationApp]
+}
+
+// Changes says what a fold changed, in terms the decision can index.
+type Changes struct {
+	Host HostID
+	// Joined and Left: the host came or went. Labels: its labels changed.
+	Joined, Left, Labels bool
+	// Workloads changed on the host, sorted.
+	Workloads []WorkloadID
+	// Link is set when a link was observed or went.
+	Link *LinkID
+	// Config names a configuration that was set or deleted.
+	Config string
+	// AskInventory: the event alone does not tell the truth; the host must be asked.
+	AskInventory bool
+	// Stale: the event was older than what is known and changed nothing.
+	Stale bool
+}
+
+// News tells whether anything changed that a decision could depend on.
+func (c *Changes) News() bool {
+	return c.Joined || c.Left || c.Labels || len(c.Workloads) > 0 || c.Link != nil || c.Config != "" || c.AskInventory
+}
+
+// NewState returns a state in which nothing has been observed.
+func NewState() *State {
+	return &State{
+		Hosts:   map[HostID]*Host{},
+		Links:   map[LinkID]Link{},
+		Configs: map[string]ConfigFact{},
+		holders: map[WorkloadID]map[HostID]*Instance{},
+	}
+}
+
+// Holders returns the instances of a workload by host. The map must not be changed.
+func (s *State) Holders(w WorkloadID) map[HostID]*Instance { return s.holders[w] }
+
+// Workloads lists the ids of everything that runs anywhere, in no order.
+func (s *State) Workloads() []WorkloadID { return slices.Collect(maps.Keys(s.holders)) }
+
+// Unchanged folds a heartbeat that repeats the host's last inventory and reports
+// whether it was one. It allocates nothing.
+func (s *State) Unchanged(g *Glimpse, now time.Time) bool {
+	if !g.IsHeartbeat() {
+		return false
+	}
+	h := s.Hosts[HostID(g.Source)]
+	if h == nil || h.digest != g.Digest || h.dirty || g.Time < h.heartbeat {
+		return false
+	}
+	h.beat(g.Time, now)
+	return true
+}
+
+// Fold brings one event into the state. now is the owner's clock.
+func (s *State) Fold(ev Event, now time.Time) Changes {
+	ch := Changes{Host: ev.Host}
+	at := ev.Time.UnixNano()
+	h := s.Hosts[ev.Host]
+	if h != nil {
+		h.heard(at, now)
+	}
+	switch ev.Kind {
+	case HostStarted:
+		s.hostStarted(ev, at, now, &ch)
+	case HostStopped:
+		if h != nil && at >= h.started {
+			s.Remove(h.ID, &ch)
+		}
+	case HostHeartbeat:
+		if h != nil && at < h.heartbeat && !h.clockMoved(at, now) {
+			ch.Stale = true
+			break
+		}
+		s.Inventory(ev.Inventory, at, now, &ch)
+		s.Hosts[ev.Host].beat(at, now)
+	case LabelsChanged:
+		if h == nil {
+			ch.AskInventory = true
+			break
+		}
+		if at < h.labelsAt {
+			ch.Stale = true
+			break
+		}
+		h.labelsAt = at
+		if !maps.Equal(h.Labels, ev.Inventory.Labels) {
+			h.Labels, ch.Labels, h.dirty = ev.Inventory.Labels, true, true
+		}
+	case ComponentScaled:
+		s.componentScaled(h, ev, at, &ch)
+	case ProviderStarted:
+		s.providerStarted(h, ev, at, &ch)
+	case ProviderStopped:
+		if h == nil || at < h.factTime(ev.Provider.ID) {
+			ch.Stale = h != nil
+			break
+		}
+		if i := h.Workloads[ev.Provider.ID]; i != nil && i.Provider {
+			s.drop(h, ev.Provider.ID, at, &ch)
+		}
+	case HealthCheckPassed, HealthCheckFailed:
+		s.health(h, ev, at, &ch)
+	case LinkSet:
+		s.linkSet(ev.Link, &ch)
+	case LinkDeleted:
+		id := ev.Link.ID()
+		if _, ok := s.Links[id]; ok {
+			delete(s.Links, id)
+			ch.Link = &id
+		}
+	case ConfigSet, ConfigDeleted:
+		ch.Config = ev.Config
+	case ComponentScaleFailed, ProviderStartFailed, HealthCheckStatus, LinkSetFailed:
+		// Outcomes of commands and repetitions: nothing about the lattice changed.
+	}
+	if h == nil && ch.Host != "" && !ch.Joined && s.Hosts[ev.Host] == nil && ev.Kind != HostStopped {
+		// Someone nobody has seen join speaks: learn the rest from the host itself.
+		ch.AskInventory = true
+	}
+	slices.Sort(ch.Workloads)
+	ch.Workloads = slices.Compact(ch.Workloads)
+	return ch
+}
+
+func (s *State) hostStarted(ev Event, at int64, now time.Time, ch *Changes) {
+	if h := s.Hosts[ev.Host]; h != nil {
+		if at < h.heartbeat || at < h.inventory || at == h.started {
+			ch.Stale = true
+			return
+		}
+		// The same id again: a restart, nothing of before is left.
+		s.Remove(ev.Host, ch)
+		ch.Left = false
+	}
+	h := newHost(ev.Inventory, now)
+	h.started, h.inventory, h.labelsAt = at, at, at
+	h.heard(at, now)
+	s.Hosts[ev.Host] = h
+	ch.Joined = true
+}
+
+// Inventory replaces what is known of a host by its own list. at is the host's
+// time in nanoseconds: facts newer than it stay.
+func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
+	h := s.Hosts[inv.Host]
+	if h == nil {
+		h = newHost(inv, now)
+		h.labelsAt = at
+		s.Hosts[inv.Host] = h
+		ch.Joined = true
+	}
+	h.seen(now)
+	if at >= h.labelsAt {
+		if !maps.Equal(h.Labels, inv.Labels) {
+			h.Labels, ch.Labels = inv.Labels, true
+		}
+		h.labelsAt = at
+	}
+	if inv.FriendlyName != "" {
+		h.FriendlyName = inv.FriendlyName
+	}
+	if inv.Version != "" {
+		h.Version = inv.Version
+	}
+	listed := make(map[WorkloadID]bool, len(inv.Components)+len(inv.Providers))
+	for _, c := range inv.Components {
+		if c.Max == 0 {
+			continue
+		}
+		listed[c.ID] = true
+		s.set(h, c.ID, Instance{Image: c.Image, Annotations: c.Annotations, Max: c.Max}, at, ch)
+	}
+	for _, p := range inv.Providers {
+		listed[p.ID] = true
+		s.set(h, p.ID, Instance{Provider: true, Image: p.Image, Annotations: p.Annotations, Max: 1}, at, ch)
+	}
+	for id := range h.Workloads {
+		if !listed[id] && h.factTime(id) <= at {
+			s.drop(h, id, at, ch)
+		}
+	}
+	if at > h.inventory {
+		h.inventory = at
+		// Older events are refused by the inventory's time from now on.
+		maps.DeleteFunc(h.gone, func(_ WorkloadID, t int64) bool { return t <= at })
+	}
+	h.dirty, h.digest = false, 0
+	slices.Sort(ch.Workloads)
+	ch.Workloads = slices.Compact(ch.Workloads)
+}
+
+// Polled folds the inventory a host gave when it was asked at the moment sent of
+// the owner's clock.
+func (s *State) Polled(inv Inventory, sent, now time.Time, ch *Changes) {
+	at := sent.UnixNano()
+	if h := s.Hosts[inv.Host]; h != nil {
+		at = h.HostTime(sent)
+	}
+	s.Inventory(inv, at, now, ch)
+	h := s.Hosts[inv.Host]
+	h.provisional = !h.hasLag
+}
+
+// Restore adds a host as an earlier owner knew it. It counts as silent until it
+// speaks, and whatever it says is newer.
+func (s *State) Restore(inv Inventory, now time.Time) {
+	var ch Changes
+	s.Inventory(inv, 0, now, &ch)
+	s.Hosts[inv.Host].Silent = true
+}
+
+// Remove forgets a host and everything it ran.
+func (s *State) Remove(id HostID, ch *Changes) {
+	h := s.Hosts[id]
+	if h == nil {
+		return
+	}
+	for w := range h.Workloads {
+		s.unhold(w, id)
+		ch.Workloads = append(ch.Workloads, w)
+	}
+	delete(s.Hosts, id)
+	ch.Host, ch.Left = id, true
+	slices.Sort(ch.Workloads)
+}
+
+func (s *State) componentScaled(h *Host, ev Event, at int64, ch *Changes) {
+	c := ev.Component
+	if h == nil {
+		return
+	}
+	if at < h.factTime(c.ID) {
+		ch.Stale = true
+		return
+	}
+	have := h.Workloads[c.ID]
+	if c.Max == 0 {
+		if have == nil || have.Provider {
+			return
+		}
+		if have.updated != 0 && at-have.updated < int64(updateEcho) && have.Image == c.Image {
+			// The host announces the end of the old code, not of the workload.
+			ch.AskInventory = true
+			return
+		}
+		s.drop(h, c.ID, at, ch)
+		return
+	}
+	if have == nil {
+		s.set(h, c.ID, Instance{Image: c.Image, Annotations: c.Annotations, Max: c.Max}, at, ch)
+		return
+	}
+	if have.Image == c.Image && have.Max == c.Max && maps.Equal(have.Annotations, c.Annotations) {
+		have.time = at
+		return
+	}
+	// A change of something that runs: the event shows the annotations of before,
+	// so the host has to be asked what holds now.
+	ch.AskInventory = true
+	next := Instance{Image: c.Image, Annotations: have.Annotations, Max: c.Max}
+	if have.Image != c.Image {
+		next.Annotations, next.updated = c.Annotations, at
+	}
+	s.set(h, c.ID, next, at, ch)
+}
+
+// updateEcho is how long after an image change an event of zero instances is
+// taken for the host's echo of it. The two are microseconds apart.
+const updateEcho = 5 * time.Second
+
+func (s *State) providerStarted(h *Host, ev Event, at int64, ch *Changes) {
+	if h == nil {
+		return
+	}
+	p := ev.Provider
+	if at < h.factTime(p.ID) {
+		ch.Stale = true
+		return
+	}
+	s.set(h, p.ID, Instance{Provider: true, Image: p.Image, Annotations: p.Annotations, Max: 1}, at, ch)
+}
+
+func (s *State) health(h *Host, ev Event, at int64, ch *Changes) {
+	if h == nil {
+		return
+	}
+	i := h.Workloads[ev.Provider.ID]
+	if i == nil || !i.Provider {
+		return
+	}
+	health := Healthy
+	if ev.Kind == HealthCheckFailed {
+		health = Unhealthy
+	}
+	if at < i.time {
+		ch.Stale = true
+		return
+	}
+	if i.Health != health {
+		i.Health = health
+		ch.Workloads = append(ch.Workloads, ev.Provider.ID)
+	}
+}
+
+func (s *State) linkSet(l Link, ch *Changes) {
+	id := l.ID()
+	if have, ok := s.Links[id]; ok && have.Equal(l) {
+		return
+	}
+	s.Links[id] = l
+	ch.Link = &id
+}
+
+// SetLinks replaces the known links by a host's list and returns what changed.
+func (s *State) SetLinks(links []Link) []LinkID {
+	var changed []LinkID
+	now := make(map[LinkID]Link, len(links))
+	for _, l := range links {
+		now[l.ID()] = l
+		if have, ok := s.Links[l.ID()]; !ok || !have.Equal(l) {
+			changed = append(changed, l.ID())
+		}
+	}
+	for id := range s.Links {
+		if _, ok := now[id]; !ok {
+			changed = append(changed, id)
+		}
+	}
+	s.Links, s.LinksKnown = now, true
+	return changed
+}
+
+// set records an instance and notes whether that is news.
+func (s *State) set(h *Host, id WorkloadID, next Instance, at int64, ch *Changes) {
+	have := h.Workloads[id]
+	if have == nil {
+		if h.gone[id] > at {
+			return
+		}
+	} else {
+		if have.time > at {
+			return
+		}
+		if next.updated == 0 {
+			next.updated = have.updated
+		}
+		if next.Provider && have.Provider && next.Image == have.Image {
+			next.Health = have.Health
+		}
+	}
+	next.time = at
+	if have != nil && have.same(&next) {
+		*have = next
+		return
+	}
+	h.dirty = true
+	delete(h.gone, id)
+	kept := &next
+	h.Workloads[id] = kept
+	if s.holders[id] == nil {
+		s.holders[id] = map[HostID]*Instance{}
+	}
+	s.holders[id][h.ID] = kept
+	ch.Workloads = append(ch.Workloads, id)
+}
+
+func (i *Instance) same(o *Instance) bool {
+	return i.Provider == o.Provider && i.Image == o.Image && i.Max == o.Max && i.Health == o.Health && maps.Equal(i.Annotations, o.Annotations)
+}
+
+// drop forgets an instance; its time stays so that an older event cannot revive it.
+func (s *State) drop(h *Host, id WorkloadID, at int64, ch *Changes) {
+	delete(h.Workloads, id)
+	h.gone[id], h.dirty = at, true
+	s.unhold(id, h.ID)
+	ch.Workloads = append(ch.Workloads, id)
+}
+
+func (s *State) unhold(w WorkloadID, id HostID) {
+	delete(s.holders[w], id)
+	if len(s.holders[w]) == 0 {
+		delete(s.holders, w)
+	}
+}
