@@ -183,11 +183,16 @@ func (h *Host) rescale(c *component, s scale, rec *Record) {
 		}
 	}
 	h.scaled(c.id, c.image, s.count, c.annotations, s.hostID)
-	if c.max == s.count && !reconfigured {
-		return
-	}
-	if c.image != s.ref && !s.allowUpdate {
+	same := c.max == s.count && !reconfigured
+	switch {
+	case c.image == s.ref:
+	case same && !s.allowUpdate:
+		h.lattice.violate(h, rec, RuleOtherImage, fmt.Sprintf("component %s stays with %s", c.id, c.image))
+	case !same:
 		h.lattice.violate(h, rec, RuleOtherImage, fmt.Sprintf("component %s says %s and runs %s", c.id, s.ref, c.code))
+	}
+	if same {
+		return
 	}
 	c.image, c.annotations, c.max = s.ref, h.lattice.dict(s.annotations), s.count
 	c.config, c.limits = withoutSecrets(s.config), limits(s.limits)

@@ -39,6 +39,9 @@ type Config struct {
 	Faults Faults
 	// Quirks changes the behaviour away from 1.9.2.
 	Quirks Quirks
+	// Fate decides what becomes of a single command at its arrival; nil delivers
+	// all. It is called with the lattice locked and must not call back.
+	Fate func(Record) Fate
 	// OnCommand is called with each recorded command once it is answered, in
 	// order, without locks held. It delays the lattice while it runs; all methods
 	// but Close may be called from it.
@@ -77,8 +80,8 @@ type Quirks struct {
 	SingleScaled bool
 	// NoZeroAfterUpdate omits the component_scaled 0 that follows an update.
 	NoZeroAfterUpdate bool
-	// EarlyStarted is host 1.9.0 and 1.9.1: host_started is published before the
-	// subscriptions exist and carries the id.
+	// EarlyStarted is host 1.9.0 and 1.9.1: host_started carries the id and is
+	// published some 10 ms before the subscriptions exist.
 	EarlyStarted bool
 }
 

@@ -118,7 +118,30 @@ func shuffled(r *rand.Rand, hosts []*Host) []*Host {
 
 // receive notes a request at its arrival; a busy host looks at it later.
 func (h *Host) receive(r request) {
+	if queries[r.kind()] {
+		h.look(r)
+		return
+	}
 	h.lattice.note(h, &r)
+	fate := Delivered
+	if f := h.lattice.cfg.Fate; f != nil {
+		fate = f(*r.record)
+	}
+	switch fate {
+	case Lost:
+		return
+	case Unanswered:
+		m := *r.msg
+		m.Reply = ""
+		r.msg = &m
+	case Doubled:
+		h.look(r)
+	}
+	h.look(r)
+}
+
+// look handles a request once the host has ears.
+func (h *Host) look(r request) {
 	if h.mutes > 0 || h.stalls > 0 {
 		h.held = append(h.held, r)
 		return

@@ -1,6 +1,7 @@
 package simhost
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,6 +22,12 @@ var (
 )
 
 var builtinLabels = map[string]string{"hostcore.arch": "x86_64", "hostcore.os": "linux", "hostcore.osfamily": "unix"}
+
+// earlyBy is how long a host with the quirk EarlyStarted cannot be reached.
+const earlyBy = 10 * time.Millisecond
+
+// settleTimeout is how long a server may take to note subscriptions.
+const settleTimeout = 10 * time.Second
 
 // Host is one simulated host. It stays usable over restarts.
 type Host struct {
@@ -60,20 +67,72 @@ type Host struct {
 }
 
 // AddHost starts a host: it subscribes, announces itself and sends its first
-// heartbeat after a full interval.
+// heartbeat after a full interval. It can be reached when AddHost returns.
 func (l *Lattice) AddHost(cfg HostConfig) (*Host, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg.Labels = maps.Clone(cfg.Labels)
 	cfg.DisabledBuiltins = slices.Clone(cfg.DisabledBuiltins)
-	l.mu.Lock()
-	defer l.unlock()
 	h := &Host{lattice: l, cfg: &cfg, id: cfg.ID}
-	if err := h.start(); err != nil {
+	if err := h.bringUp(func() {}); err != nil {
 		return nil, err
 	}
 	return h, nil
+}
+
+// bringUp starts a process after prepare, under one lock, and makes sure that
+// the server knows its subscriptions.
+func (h *Host) bringUp(prepare func()) error {
+	l := h.lattice
+	l.mu.Lock()
+	prepare()
+	err := h.start()
+	l.unlock()
+	if err != nil {
+		return err
+	}
+	if err := l.settle(); err != nil {
+		l.mu.Lock()
+		h.die()
+		l.unlock()
+		return fmt.Errorf("start host %s: %w", h.ID(), err)
+	}
+	return nil
+}
+
+// bringDown ends the process with end. A server that cannot be told now learns
+// of it when the connection is back.
+func (h *Host) bringDown(end func()) error {
+	l := h.lattice
+	l.mu.Lock()
+	alive := h.alive
+	if alive {
+		end()
+	}
+	l.unlock()
+	if !alive {
+		return ErrHostGone
+	}
+	if l.nc.IsConnected() {
+		if err := l.settle(); err != nil {
+			l.mu.Lock()
+			l.log.stats.PublishErrors++
+			l.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// settle waits until the server has taken in all that was sent.
+func (l *Lattice) settle() error {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	// Not Flush: its pooled timers do not survive a change of synctest bubbles.
+	if err := l.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("flush connection: %w", err)
+	}
+	return nil
 }
 
 // start brings up a fresh process under h.id, or a new id when that is empty.
@@ -105,17 +164,21 @@ func (h *Host) start() error {
 	h.componentTable, h.providerTable = table{}, table{}
 	h.late, h.mutes, h.deferred, h.held, h.stalls, h.outbox = 0, 0, nil, nil, 0, nil
 
-	if l.cfg.Quirks.EarlyStarted {
-		h.announce()
-	}
-	if err := h.subscribe(); err != nil {
-		return fmt.Errorf("start host %s: %w", h.id, err)
+	if !l.cfg.Quirks.EarlyStarted {
+		if err := h.subscribe(); err != nil {
+			return fmt.Errorf("start host %s: %w", h.id, err)
+		}
 	}
 	h.alive = true
 	l.hosts[h.id] = h
 	l.alive = append(l.alive, h)
-	if !l.cfg.Quirks.EarlyStarted {
-		h.announce()
+	h.announce()
+	if l.cfg.Quirks.EarlyStarted {
+		h.timer(earlyBy, func() {
+			if err := h.subscribe(); err != nil {
+				h.die()
+			}
+		})
 	}
 	h.nextBeat = l.now() + int64(h.interval())
 	if l.cfg.SpreadHeartbeats {
@@ -136,7 +199,7 @@ func (h *Host) announce() {
 // subscribe makes the host reachable, and the lattice with its first host.
 func (h *Host) subscribe() error {
 	l := h.lattice
-	if len(l.alive) == 0 {
+	if l.subs == nil {
 		if err := l.subscribe(); err != nil {
 			return err
 		}
@@ -182,15 +245,8 @@ func (h *Host) die() {
 }
 
 // Stop ends the host the polite way: host_stopped, nothing per workload.
-func (h *Host) Stop() error {
-	h.lattice.mu.Lock()
-	defer h.lattice.unlock()
-	if !h.alive {
-		return ErrHostGone
-	}
-	h.sayGoodbye()
-	return nil
-}
+// Requests to it are refused by the server when Stop returns.
+func (h *Host) Stop() error { return h.bringDown(h.sayGoodbye) }
 
 func (h *Host) sayGoodbye() {
 	h.mutes, h.stalls = 0, 0
@@ -199,27 +255,19 @@ func (h *Host) sayGoodbye() {
 	h.die()
 }
 
-// Kill ends the host without a word.
-func (h *Host) Kill() error {
-	h.lattice.mu.Lock()
-	defer h.lattice.unlock()
-	if !h.alive {
-		return ErrHostGone
-	}
-	h.die()
-	return nil
-}
+// Kill ends the host without a word. Requests to it are refused by the server
+// when Kill returns.
+func (h *Host) Kill() error { return h.bringDown(h.die) }
 
 // Restart starts a fresh, empty process in the host's place, with a new id or
 // the old one. A host that runs is killed first.
 func (h *Host) Restart(newID bool) error {
-	h.lattice.mu.Lock()
-	defer h.lattice.unlock()
-	h.die()
-	if newID {
-		h.id = ""
-	}
-	return h.start()
+	return h.bringUp(func() {
+		h.die()
+		if newID {
+			h.id = ""
+		}
+	})
 }
 
 // Mute makes the host busy for d: it answers nothing, its heartbeats and its

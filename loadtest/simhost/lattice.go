@@ -3,6 +3,7 @@ package simhost
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -66,7 +67,7 @@ func New(nc *nats.Conn, name string, cfg Config) (*Lattice, error) {
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
-		rand:    rand.New(rand.NewPCG(cfg.Seed, 0x5eed)),
+		rand:    rand.New(rand.NewPCG(cfg.Seed, hash(name))),
 		hosts:   map[lattice.HostID]*Host{},
 		dicts:   map[string]*dict{},
 		store:   newStore(),
@@ -74,6 +75,13 @@ func New(nc *nats.Conn, name string, cfg Config) (*Lattice, error) {
 	}
 	go l.run()
 	return l, nil
+}
+
+// hash keeps lattices of one seed from having the same hosts.
+func hash(name string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return h.Sum64()
 }
 
 // Close ends all hosts without a word, as if their machine lost power, and

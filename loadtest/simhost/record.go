@@ -51,6 +51,21 @@ type Record struct {
 	Needless bool
 }
 
+// Fate is what becomes of a command on its way to a host.
+type Fate int
+
+// The fates.
+const (
+	// Delivered as it should.
+	Delivered Fate = iota
+	// Lost before the host sees it. It is recorded and never answered.
+	Lost
+	// Unanswered: the host does it, its reply is lost.
+	Unanswered
+	// Doubled: the host gets it twice.
+	Doubled
+)
+
 // Rule is what a violation offends.
 type Rule string
 
@@ -64,8 +79,9 @@ const (
 	RuleWrongHost Rule = "wrong host in body"
 	// RuleNoCount: a scale without count, which stops the component.
 	RuleNoCount Rule = "scale without count"
-	// RuleOtherImage: a scale to another image re-instantiated a running
-	// component, so that the host now reports an image it does not run.
+	// RuleOtherImage: a scale of a running component to another image. Either
+	// nothing comes of it, or the host from then on reports an image it does not
+	// run, allow_update or not.
 	RuleOtherImage Rule = "scale to another image"
 	// RuleForeign: work, a link or a configuration of others was touched.
 	RuleForeign Rule = "foreign work touched"
@@ -121,12 +137,8 @@ func newRecorder() recorder {
 
 // note records a command at its arrival.
 func (l *Lattice) note(h *Host, r *request) {
-	kind := r.kind()
-	if queries[kind] {
-		return
-	}
+	kind, m := r.kind(), r.msg
 	l.log.stats.Commands[kind]++
-	m := r.msg
 	rec := &Record{
 		Time: time.Now(), Host: h.id, Kind: kind, Subject: m.Subject, Body: m.Data, Header: m.Header,
 		Instance: m.Header.Get(headerInstance), Trace: m.Header.Get(headerTrace),

@@ -42,6 +42,13 @@ func (l *Lattice) Hosts() []*Host {
 	return out
 }
 
+// Host returns the host alive with that id, or nil.
+func (l *Lattice) Host(id lattice.HostID) *Host {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hosts[id]
+}
+
 // Instances tells where a component runs and with how many instances.
 func (l *Lattice) Instances(id lattice.WorkloadID) map[lattice.HostID]uint32 {
 	l.mu.Lock()
