@@ -54,8 +54,25 @@ func (s *State) setDesired(apps map[string]*manifest.Manifest, now time.Time) er
 	for name := range changed {
 		s.touchApp(s.apps[name])
 	}
+	s.supersede()
 	s.pruneUnits()
 	return nil
+}
+
+// supersede stops waiting for image updates that are no longer wanted: an update
+// that a host can't do is silent, and whoever corrects the image should not have
+// to sit out its deadline. Should it land after all, it is seen and corrected.
+func (s *State) supersede() {
+	for _, t := range s.flightsInOrder() {
+		f := s.flights[t]
+		if f.cmd.Kind != lattice.UpdateComponent {
+			continue
+		}
+		u := s.units[t.Workload]
+		if u == nil || !slices.ContainsFunc(u.scalers, func(sc *scaler) bool { return sc.image == f.cmd.Image }) {
+			s.land(t)
+		}
+	}
 }
 
 // touchApp marks every target of an application and ends their waits: what has

@@ -78,13 +78,15 @@ func sum(places []*place) (n uint64) {
 }
 
 // level sets the wanted count of each of a claim's places: what is missing fills
-// the lowest, what is too much comes off the highest, and locked places stay.
+// the lowest, what is too much comes off the highest. A place with a command in
+// flight takes part and gets its own when it has landed; a silent one stays as
+// it is.
 func (p *placement) level(c *claim) {
 	have := sum(c.places)
 	var open []*place
 	for _, pl := range c.places {
 		pl.want = pl.cur
-		if !pl.locked && p.waiting(pl, c.sc.image) == nil {
+		if !pl.host.Silent && p.waiting(pl, c.sc.image) == nil {
 			open = append(open, pl)
 		}
 	}

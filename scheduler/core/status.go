@@ -13,9 +13,10 @@ import (
 
 // Texts that clients show and people search for.
 const (
-	textUndeployed = "Manifest has been undeployed"
-	textConflict   = "Configuration %s is defined differently by application %q"
-	textNoConfig   = "Specified configuration %s does not exist"
+	textUndeployed  = "Manifest has been undeployed"
+	textUndeploying = "Manifest is being undeployed"
+	textConflict    = "Configuration %s is defined differently by application %q"
+	textNoConfig    = "Specified configuration %s does not exist"
 )
 
 // report is what explains a workload scaler: numbers and reasons of its last
@@ -53,6 +54,9 @@ func (p *placement) report(provider bool) {
 		}
 		p.s.dirty.apps[sc.app] = true
 	}
+	if u.settled {
+		p.s.forgive(u.id)
+	}
 }
 
 func (p *placement) reportScaler(sc *scaler, provider bool) {
@@ -86,7 +90,7 @@ func (p *placement) reportScaler(sc *scaler, provider bool) {
 			} else if pl.want > 0 {
 				outstanding = true
 			}
-			if b := p.waiting(pl, sc.image); b != nil && !p.right(pl) {
+			if b := p.failed(pl.host.ID, sc); b != nil && !p.right(pl) {
 				errs = append(errs, b.reason)
 			}
 		}
@@ -105,9 +109,10 @@ func (p *placement) reportScaler(sc *scaler, provider bool) {
 	}
 	// A failure on a host that carries no claim now, because the start did not work.
 	for _, id := range slices.Sorted(maps.Keys(p.s.obs.Hosts)) {
-		b := p.s.backoffs[target{Host: id, Workload: p.u.id}]
-		if pl := p.places[id]; outstanding && b != nil && p.now.Before(b.next) && (pl == nil || pl.claim == nil) && b.image == sc.image {
-			errs = append(errs, b.reason)
+		if pl := p.places[id]; outstanding && (pl == nil || pl.claim == nil) {
+			if b := p.failed(id, sc); b != nil {
+				errs = append(errs, b.reason)
+			}
 		}
 	}
 	slices.Sort(errs)
@@ -134,6 +139,15 @@ func (p *placement) reportScaler(sc *scaler, provider bool) {
 	if outstanding || len(failures) > 0 || len(errs) > 0 {
 		p.u.hungry, p.u.settled = true, false
 	}
+}
+
+// failed is the last failure of a scaler's image on a host. It is told until a
+// retry has worked, also while one is under way.
+func (p *placement) failed(id lattice.HostID, sc *scaler) *backoff {
+	if b := p.s.backoffs[target{Host: id, Workload: p.u.id}]; b != nil && b.image == sc.image {
+		return b
+	}
+	return nil
 }
 
 // right tells whether what runs on a place is what its claim wants there.
@@ -238,34 +252,39 @@ func (a *app) publicStatus() tenancy.Status {
 // retiring is the status of an application that is no longer deployed: it is
 // undeployed only when nothing of it is left.
 func (s *State) retiring(name string) (st tenancy.Status, gone bool) {
-	running, rest := 0, 0
-	for _, h := range s.obs.Hosts {
-		for _, i := range h.Workloads {
-			if i.App() == name {
-				running++
-			}
-		}
+	st = tenancy.Status{Components: []struct{}{}}
+	if s.leftOf(name) {
+		st.Status = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: textUndeploying}
+		return st, false
 	}
+	st.Status = tenancy.StatusInfo{Type: tenancy.StatusUndeployed, Message: textUndeployed}
+	return st, true
+}
+
+// leftOf tells whether anything made for an application is still there or may
+// still appear.
+func (s *State) leftOf(name string) bool {
 	for _, f := range s.flights {
-		if f.cmd.App == name && f.cmd.Host != "" && s.obs.Holders(f.cmd.Workload)[f.cmd.Host] == nil {
-			running++
+		if f.cmd.App == name {
+			return true
 		}
 	}
 	for _, l := range s.links {
 		if l.want == nil && l.owner == name {
-			rest++
+			return true
 		}
 	}
 	for _, c := range s.configs {
 		if !c.wanted() && c.owner == name {
-			rest++
+			return true
 		}
 	}
-	st = tenancy.Status{Components: []struct{}{}}
-	if running+rest == 0 {
-		st.Status = tenancy.StatusInfo{Type: tenancy.StatusUndeployed, Message: textUndeployed}
-		return st, true
+	for _, h := range s.obs.Hosts {
+		for _, i := range h.Workloads {
+			if i.App() == name {
+				return true
+			}
+		}
 	}
-	st.Status = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: fmt.Sprintf("Undeploying: %d instance(s), %d link(s) and configuration(s) left", running, rest)}
-	return st, false
+	return false
 }

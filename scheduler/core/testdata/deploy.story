@@ -52,16 +52,12 @@ show
 
 undeploy shop
 | 621.000 delete link shop-http->shop-web wasi:http (no deployed application wants the link of application "shop")
-| 621.000 status shop: reconciling Undeploying: 3 instance(s), 2 link(s) and configuration(s) left
+| 621.000 status shop: reconciling Manifest is being undeployed
 run 10s
 | 621.001 stop provider shop-http@a  (no deployed application wants shop-http of application "shop")
 | 621.001 scale shop-web@a to 0 of web:1 (no deployed application wants shop-web of application "shop")
 | 621.001 scale shop-web@b to 0 of web:1 (no deployed application wants shop-web of application "shop")
 | 621.001 delete config shop-addr (nothing uses the configuration any more)
-| 621.001 status shop: reconciling Undeploying: 3 instance(s), 1 link(s) and configuration(s) left
-| 621.002 status shop: reconciling Undeploying: 3 instance(s), 0 link(s) and configuration(s) left
-| 621.002 status shop: reconciling Undeploying: 2 instance(s), 0 link(s) and configuration(s) left
-| 621.003 status shop: reconciling Undeploying: 1 instance(s), 0 link(s) and configuration(s) left
 | 621.003 status shop: undeployed Manifest has been undeployed
 show
 | on a: 

@@ -30,17 +30,14 @@ show
 # It dies in the middle of an undeploy; nothing is left behind.
 undeploy shop
 |  31.000 delete link shop-http->shop-web wasi:http (no deployed application wants the link of application "shop")
-|  31.000 status shop: reconciling Undeploying: 3 instance(s), 2 link(s) and configuration(s) left
+|  31.000 status shop: reconciling Manifest is being undeployed
 restart
 run 30s
 |  31.102 delete config shop-addr (nothing uses the configuration any more)
 |  31.102 stop provider shop-http@a  (no deployed application wants shop-http of application "shop")
 |  31.102 scale shop-web@a to 0 of web:1 (no deployed application wants shop-web of application "shop")
 |  31.102 scale shop-web@b to 0 of web:1 (no deployed application wants shop-web of application "shop")
-|  31.102 status shop: reconciling Undeploying: 3 instance(s), 1 link(s) and configuration(s) left
-|  31.103 status shop: reconciling Undeploying: 3 instance(s), 0 link(s) and configuration(s) left
-|  31.103 status shop: reconciling Undeploying: 2 instance(s), 0 link(s) and configuration(s) left
-|  31.104 status shop: reconciling Undeploying: 1 instance(s), 0 link(s) and configuration(s) left
+|  31.102 status shop: reconciling Manifest is being undeployed
 |  31.104 status shop: undeployed Manifest has been undeployed
 show
 | on a: 

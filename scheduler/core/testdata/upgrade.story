@@ -32,7 +32,6 @@ deploy shop
 run 200s
 | 210.000 update component shop-web@b web:3 (image web:3 replaces web:2)
 | 210.000 status shop: failed host a has not taken image web:3 within 2m0s; the old version keeps serving
-| 210.829 status shop: reconciling Scaling component on 1 host(s)
 show
 | on a: shop-web=2/web:2/default
 | on b: shop-web=2/web:2/default
@@ -40,10 +39,18 @@ show
 # Image, count and configuration at once.
 deploy shop
   component web image=web:1 instances=6 config=lang:l=de
-| 290.000 status shop: reconciling Scaling component on 1 host(s)
+| 290.000 status shop: reconciling Waiting for configuration shop-lang
 run 30s
 | 290.001 put config shop-lang (the configuration does not exist)
+| 290.002 update component shop-web@a web:1 (image web:1 replaces web:2)
+| 290.002 status shop: reconciling Scaling component on 1 host(s)
+| 291.003 update component shop-web@b web:1 (image web:1 replaces web:2)
+| 291.003 scale shop-web@a to 3 of web:1 (spread default wants 3 here, 2 run)
+| 291.003 status shop: reconciling Scaling component on 2 host(s)
+| 291.005 status shop: reconciling Scaling component on 1 host(s)
+| 292.004 scale shop-web@b to 3 of web:1 (spread default wants 3 here, 2 run)
+| 292.006 status shop: deployed 
 show
-| on a: shop-web=2/web:2/default
-| on b: shop-web=2/web:2/default
+| on a: shop-web=3/web:1/default
+| on b: shop-web=3/web:1/default
 | config shop-lang map[l:de]
