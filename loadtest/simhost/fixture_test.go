@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,7 +93,7 @@ func (w *world) host(cfg simhost.HostConfig) *simhost.Host {
 	return h
 }
 
-// heard takes the events so far, of some kinds or of all but heartbeats.
+// heard takes the events so far, those whose kind begins so or all but heartbeats.
 func (w *world) heard(kinds ...string) []event {
 	w.t.Helper()
 	synctest.Wait()
@@ -100,7 +101,8 @@ func (w *world) heard(kinds ...string) []event {
 	defer w.mu.Unlock()
 	var out []event
 	for _, e := range w.events {
-		if len(kinds) == 0 && e.Kind != "host_heartbeat" || strings.Contains(strings.Join(kinds, " "), e.Kind) {
+		begins := func(prefix string) bool { return strings.HasPrefix(e.Kind, prefix) }
+		if len(kinds) == 0 && e.Kind != "host_heartbeat" || slices.ContainsFunc(kinds, begins) {
 			out = append(out, e)
 		}
 	}
