@@ -1,0 +1,181 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/tenancy"
+)
+
+// Streams says how the two public streams are made when they are missing.
+type Streams struct {
+	// Events and Status name the streams. Defaults wadm_events and wadm_status, which
+	// clients and tools know.
+	Events, Status string
+	// Replicas, 1 to 5. Default 1.
+	Replicas int
+	// Storage, default file.
+	Storage jetstream.StorageType
+	// EventsMaxBytes and StatusMaxBytes bound the streams; 0 and -1 mean no bound. A
+	// full stream drops its oldest messages.
+	EventsMaxBytes, StatusMaxBytes int64
+}
+
+// WithDefaults fills in what is not set.
+func (s Streams) WithDefaults() Streams {
+	if s.Events == "" {
+		s.Events = "wadm_events"
+	}
+	if s.Status == "" {
+		s.Status = "wadm_status"
+	}
+	if s.Replicas == 0 {
+		s.Replicas = 1
+	}
+	if s.EventsMaxBytes == 0 {
+		s.EventsMaxBytes = -1
+	}
+	if s.StatusMaxBytes == 0 {
+		s.StatusMaxBytes = -1
+	}
+	return s
+}
+
+// eventAge is how long manifest events are kept: as long as anybody could wait.
+const eventAge = 70 * time.Second
+
+func (s *Server) streamConfigs() []jetstream.StreamConfig {
+	c := s.cfg.Streams
+	var tenant string
+	if s.cfg.Multitenant {
+		tenant = "*."
+	}
+	return []jetstream.StreamConfig{
+		{
+			Name:        c.Events,
+			Description: "A stream that stores all events coming in on the wadm.evt subject in a cluster",
+			Subjects:    []string{tenant + "wadm.evt.*.>"},
+			Replicas:    c.Replicas, Storage: c.Storage, MaxBytes: c.EventsMaxBytes,
+			MaxAge: eventAge, Duplicates: eventAge,
+			MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1, MaxMsgSize: -1,
+		},
+		{
+			Name:        c.Status,
+			Description: "A stream that stores all status updates for wadm applications",
+			Subjects:    []string{tenant + "wadm.status.*.*"},
+			Replicas:    c.Replicas, Storage: c.Storage, MaxBytes: c.StatusMaxBytes,
+			MaxMsgsPerSubject: 10, AllowDirect: true, Duplicates: 2 * time.Minute,
+			MaxMsgs: -1, MaxConsumers: -1, MaxMsgSize: -1,
+		},
+	}
+}
+
+// ensureStreams creates the streams that are missing. An existing one is used as
+// it is, and the difference logged, except that a missing subject is added: without
+// it nothing could be published.
+func (s *Server) ensureStreams(ctx context.Context) error {
+	for _, want := range s.streamConfigs() {
+		stream, err := s.js.Stream(ctx, want.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			stream, err = s.js.CreateStream(ctx, want)
+			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+				stream, err = s.js.Stream(ctx, want.Name)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("open stream %s: %w", want.Name, err)
+		}
+		have := stream.CachedInfo().Config
+		var missing []string
+		for _, subject := range want.Subjects {
+			if !slices.Contains(have.Subjects, subject) {
+				missing = append(missing, subject)
+			}
+		}
+		if d := streamDifferences(want, have); d != "" {
+			s.log.Warn("a stream exists with other settings and is used as it is", "stream", want.Name, "difference", d)
+		}
+		if len(missing) > 0 {
+			have.Subjects = append(slices.Clone(have.Subjects), missing...)
+			if _, err := s.js.UpdateStream(ctx, have); err != nil {
+				return fmt.Errorf("add subjects %s to stream %s: %w", strings.Join(missing, ", "), want.Name, err)
+			}
+			s.log.Warn("subjects were added to a stream", "stream", want.Name, "subjects", missing)
+		}
+		if want.Name == s.cfg.Streams.Status {
+			s.status.Store(&stream)
+		}
+	}
+	return nil
+}
+
+func streamDifferences(want, have jetstream.StreamConfig) string {
+	var d []string
+	diff := func(what string, w, h any) {
+		if w != h {
+			d = append(d, fmt.Sprintf("%s is %v instead of %v", what, h, w))
+		}
+	}
+	diff("subjects", strings.Join(want.Subjects, " "), strings.Join(have.Subjects, " "))
+	diff("retention", want.Retention, have.Retention)
+	diff("discard", want.Discard, have.Discard)
+	diff("storage", want.Storage, have.Storage)
+	diff("replicas", want.Replicas, have.Replicas)
+	diff("max age", want.MaxAge, have.MaxAge)
+	diff("max bytes", want.MaxBytes, have.MaxBytes)
+	diff("max messages", want.MaxMsgs, have.MaxMsgs)
+	diff("max messages per subject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject)
+	if want.AllowDirect && !have.AllowDirect {
+		diff("direct get", true, false)
+	}
+	return strings.Join(d, ", ")
+}
+
+// subject builds a public subject of a lattice from checked names.
+func (s *Server) subject(key tenancy.LatticeKey, kind, last string) string {
+	subject := kind + "." + string(key.Lattice) + "." + last
+	if s.cfg.Multitenant {
+		subject = string(key.Tenant) + "." + subject
+	}
+	return subject
+}
+
+// readStatus gives the newest public status of an application, nil when there is
+// none that can be read.
+func (s *Server) readStatus(ctx context.Context, key tenancy.LatticeKey, app string) *tenancy.Status {
+	stream := s.status.Load()
+	if stream == nil {
+		return nil
+	}
+	m, err := (*stream).GetLastMsgForSubject(ctx, s.subject(key, "wadm.status", app))
+	if err != nil {
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			s.log.Warn("reading a status failed", "tenant", key.Tenant, "lattice", key.Lattice, "application", app, "error", err)
+		}
+		return nil
+	}
+	status, err := tenancy.DecodeStatus(m.Data)
+	if err != nil {
+		s.log.Warn("a stored status cannot be decoded", "tenant", key.Tenant, "lattice", key.Lattice, "application", app, "error", err)
+		return nil
+	}
+	return &status
+}
+
+// forgetStatus removes the statuses of an application that is new or gone, so that
+// the next one of that name does not inherit them.
+func (s *Server) forgetStatus(ctx context.Context, key tenancy.LatticeKey, app string) {
+	stream := s.status.Load()
+	if stream == nil {
+		return
+	}
+	if err := (*stream).Purge(ctx, jetstream.WithPurgeSubject(s.subject(key, "wadm.status", app))); err != nil {
+		s.log.Warn("removing old statuses failed", "tenant", key.Tenant, "lattice", key.Lattice, "application", app, "error", err)
+	}
+}
