@@ -19,7 +19,7 @@ func diff(t *testing.T, what string, want, got any) {
 
 func TestFirstStartIsToldTwiceWithDifferentIDsAndTimes(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.heard()
 		if r := w.ask(on("component.scale", h), scaleTo(h, "c", "img:1", 2, "s1")); !r.Success || r.Message != "" {
@@ -36,7 +36,7 @@ func TestFirstStartIsToldTwiceWithDifferentIDsAndTimes(t *testing.T) {
 
 func TestScaleOfARunningComponentTellsWhatWasStored(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.ask("config.put.cfg", `{"k":"v"}`)
 		w.ask(on("component.scale", h), scaleTo(h, "c", "img:1", 2, "s1"))
@@ -66,7 +66,7 @@ func TestScaleOfARunningComponentTellsWhatWasStored(t *testing.T) {
 
 func TestScaleToAnotherImageLiesAndIsAViolation(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.ask(on("component.scale", h), scaleTo(h, "c", "img:1", 1, "s1"))
 		r := w.ask(on("component.scale", h), scaleTo(h, "c", "img:2", 2, "s2"))
@@ -80,7 +80,7 @@ func TestScaleToAnotherImageLiesAndIsAViolation(t *testing.T) {
 func TestUpdateKeepsTheOldCodeUntilTheNewIsCompiled(t *testing.T) {
 	t.Parallel()
 	images := func(string) simhost.Image { return simhost.Image{Fetch: time.Second, Compile: 10 * time.Second} }
-	bubble(t, simhost.Config{Images: images}, func(w *world) {
+	bubble(t, simhost.Config{Images: images}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{HeartbeatInterval: 4 * time.Second})
 		w.ask(on("component.scale", h), scaleTo(h, "c", "img:1", 2, "s1"))
 		time.Sleep(13 * time.Second)
@@ -105,7 +105,7 @@ func TestUpdateKeepsTheOldCodeUntilTheNewIsCompiled(t *testing.T) {
 func TestUpdateToABrokenImageIsSilentAndChangesNothing(t *testing.T) {
 	t.Parallel()
 	images := map[string]simhost.Image{"absent": {FetchError: "manifest not found"}, "broken": {CompileError: "no component"}}
-	bubble(t, simhost.Config{Images: func(ref string) simhost.Image { return images[ref] }}, func(w *world) {
+	bubble(t, simhost.Config{Images: func(ref string) simhost.Image { return images[ref] }}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.ask(on("component.scale", h), scaleTo(h, "c", "img:1", 2, "s1"))
 		w.heard()
@@ -126,7 +126,7 @@ func TestFailedStartsAreToldOnce(t *testing.T) {
 		"broken": {CompileError: "unexpected end of input"},
 		"denied": {Denied: "Policy denied request to scale component `c`"},
 	}
-	bubble(t, simhost.Config{Images: func(ref string) simhost.Image { return images[ref] }}, func(w *world) {
+	bubble(t, simhost.Config{Images: func(ref string) simhost.Image { return images[ref] }}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.heard()
 		for _, tc := range []struct{ body, event string }{
@@ -153,7 +153,7 @@ func TestFailedStartsAreToldOnce(t *testing.T) {
 
 func TestConfigurationUsedOnceNeverBecomesMissing(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h, other := w.host(simhost.HostConfig{}), w.host(simhost.HostConfig{})
 		w.ask("config.put.cfg", `{"k":"v"}`)
 		w.ask(on("component.scale", h), scaleTo(h, "c", "img", 1, "s", "cfg"))
@@ -167,7 +167,7 @@ func TestConfigurationUsedOnceNeverBecomesMissing(t *testing.T) {
 
 func TestSecretsMakeEveryScaleAReinstantiation(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.ask("config.put.SECRET_a", `{"name":"a"}`)
 		w.ask(on("component.scale", h), scaleTo(h, "c", "img", 1, "s1", "SECRET_a"))
@@ -178,7 +178,7 @@ func TestSecretsMakeEveryScaleAReinstantiation(t *testing.T) {
 
 func TestMissingCountStopsAndIsAViolation(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.ask(on("component.scale", h), scaleTo(h, "c", "img", 1, "s1"))
 		w.heard()
@@ -190,7 +190,7 @@ func TestMissingCountStopsAndIsAViolation(t *testing.T) {
 
 func TestLimitsAreShownAsFarAsReadable(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		for id, limits := range map[string]map[string]string{"some": {"max_memory_limit": "64", "max_execution_time": "soon", "x": "1"}, "none": {"x": "1"}} {
 			w.ask(on("component.scale", h), encode(map[string]any{"component_id": id, "component_ref": "img", "count": 1, "host_id": h.ID(), "component_limits": limits}))

@@ -47,11 +47,11 @@ type reply struct {
 	header   nats.Header
 }
 
-func bubble(t *testing.T, cfg simhost.Config, fn func(w *world)) {
+func bubble(t *testing.T, cfg simhost.Config, fn func(t *testing.T, w *world)) {
 	t.Helper()
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		w := &world{t: t, nc: s.Connect(t)}
-		if _, err := w.nc.Subscribe("wasmbus.evt.>", w.hear); err != nil {
+		if _, err := w.nc.Subscribe("wasmbus.evt.default.>", w.hear); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -61,7 +61,7 @@ func bubble(t *testing.T, cfg simhost.Config, fn func(w *world)) {
 		}
 		defer sim.Close()
 		w.sim = sim
-		fn(w)
+		fn(t, w)
 	}, natstest.WithoutJetStream())
 }
 

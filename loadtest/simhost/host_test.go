@@ -14,7 +14,7 @@ import (
 
 func TestHostIsHeardFirstAfterAFullInterval(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		begin := time.Now()
 		h := w.host(simhost.HostConfig{Labels: map[string]string{"zone": "a"}})
 		if !nkeys.IsValidPublicServerKey(string(h.ID())) {
@@ -34,7 +34,7 @@ func TestHostIsHeardFirstAfterAFullInterval(t *testing.T) {
 
 func TestStoppedHostSaysGoodbyeAndKilledOneNothing(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		a, b, c := w.host(simhost.HostConfig{}), w.host(simhost.HostConfig{}), w.host(simhost.HostConfig{})
 		w.heard()
 		if err := a.Stop(); err != nil {
@@ -70,7 +70,7 @@ func TestStoppedHostSaysGoodbyeAndKilledOneNothing(t *testing.T) {
 
 func TestRestartedHostIsEmptyAndHasItsFirstLabels(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{Labels: map[string]string{"zone": "a"}})
 		w.ask(on("component.scale", h), scaleTo(h, "c", "img", 1, "s"))
 		if err := h.Relabel(map[string]string{"zone": "b"}); err != nil {
@@ -98,7 +98,7 @@ func TestRestartedHostIsEmptyAndHasItsFirstLabels(t *testing.T) {
 func TestWorkOfAProcessEndsWithIt(t *testing.T) {
 	t.Parallel()
 	images := func(string) simhost.Image { return simhost.Image{Fetch: time.Second, Compile: time.Second} }
-	bubble(t, simhost.Config{Images: images}, func(w *world) {
+	bubble(t, simhost.Config{Images: images}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		for _, wait := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond} {
 			w.ask(on("component.scale", h), scaleTo(h, "c", "img", 1, "s"))
@@ -116,7 +116,7 @@ func TestWorkOfAProcessEndsWithIt(t *testing.T) {
 
 func TestMutedHostDoesEverythingAtOnceAfterwards(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{HeartbeatInterval: 5 * time.Second})
 		w.heard()
 		begin := time.Now()
@@ -152,7 +152,7 @@ func TestCompilingHostHoldsItsTable(t *testing.T) {
 			}
 			return simhost.Image{}
 		}
-		bubble(t, simhost.Config{Images: images}, func(w *world) {
+		bubble(t, simhost.Config{Images: images}, func(t *testing.T, w *world) {
 			h := w.host(simhost.HostConfig{HeartbeatInterval: 5 * time.Second})
 			w.heard()
 			w.ask(on("component.scale", h), scaleTo(h, "big", "big", 1, "s"))
@@ -183,7 +183,7 @@ func TestCompilingHostHoldsItsTable(t *testing.T) {
 func TestNeverendingWorkStaysWithoutResult(t *testing.T) {
 	t.Parallel()
 	images := map[string]simhost.Image{"endless": {NeverFetched: true}, "halting": {NeverCompiled: true}}
-	bubble(t, simhost.Config{Images: func(ref string) simhost.Image { return images[ref] }}, func(w *world) {
+	bubble(t, simhost.Config{Images: func(ref string) simhost.Image { return images[ref] }}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.heard()
 		w.ask(on("component.scale", h), scaleTo(h, "c", "endless", 1, "s"))
@@ -198,7 +198,7 @@ func TestNeverendingWorkStaysWithoutResult(t *testing.T) {
 
 func TestLabelsCanBeChangedButNotTheHostsOwn(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.heard()
 		for _, step := range []struct{ verb, body, message string }{
@@ -221,7 +221,7 @@ func TestLabelsCanBeChangedButNotTheHostsOwn(t *testing.T) {
 func TestEarlierHostsAnnounceThemselvesTooEarly(t *testing.T) {
 	t.Parallel()
 	cfg := simhost.Config{Version: "1.9.1", Quirks: simhost.Quirks{EarlyStarted: true, SingleScaled: true, NoZeroAfterUpdate: true}}
-	bubble(t, cfg, func(w *world) {
+	bubble(t, cfg, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		events := w.heard()
 		diff(t, "id", any(string(h.ID())), events[0].Data["id"])
@@ -237,7 +237,7 @@ func TestEarlierHostsAnnounceThemselvesTooEarly(t *testing.T) {
 
 func TestTracesComeBackWithASpanOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 		r, err := w.tryAsk(on("label.put", h), `{"key":"k","value":"v"}`, nats.Header{"traceparent": {parent}})
@@ -260,7 +260,7 @@ func TestTracesComeBackWithASpanOfTheirOwn(t *testing.T) {
 
 func TestImpossibleHostsAreRefused(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		if _, err := w.sim.AddHost(simhost.HostConfig{ID: h.ID()}); !errors.Is(err, simhost.ErrHostExists) {
 			t.Errorf("second host of one id: %v", err)

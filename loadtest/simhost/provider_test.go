@@ -10,7 +10,7 @@ import (
 
 func TestProviderStartAndStopAreTold(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{ShutdownDelay: 100 * time.Millisecond}, func(w *world) {
+	bubble(t, simhost.Config{ShutdownDelay: 100 * time.Millisecond}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.heard()
 		for ref, shown := range map[string]string{
@@ -31,7 +31,7 @@ func TestProviderStartAndStopAreTold(t *testing.T) {
 func TestProviderStartFailuresAreTold(t *testing.T) {
 	t.Parallel()
 	images := map[string]simhost.Image{"absent": {FetchError: "manifest not found"}, "denied": {Denied: "policy denied request to start provider `p`: `no`"}, "slow": {Fetch: time.Second}}
-	bubble(t, simhost.Config{Images: func(ref string) simhost.Image { return images[ref] }}, func(w *world) {
+	bubble(t, simhost.Config{Images: func(ref string) simhost.Image { return images[ref] }}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{DisabledBuiltins: []string{"http-server"}})
 		w.heard()
 		for ref, text := range map[string]string{
@@ -62,7 +62,7 @@ func TestProviderStartFailuresAreTold(t *testing.T) {
 
 func TestHealthChecksFollowTheProvider(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.ask(on("provider.start", h), startOf(h, "p", "reg/p:1", "s"))
 		w.ask(on("provider.start", h), startOf(h, "b", "wasmcloud+builtin://http-server", "s"))
@@ -99,7 +99,7 @@ func TestHealthChecksFollowTheProvider(t *testing.T) {
 
 func TestProviderUnhealthyFromTheStartNeverFails(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.ask(on("provider.start", h), startOf(h, "p", "reg/p:1", "s"))
 		if err := h.SetProviderHealth("p", simhost.Unhealthy); err != nil {
@@ -112,7 +112,7 @@ func TestProviderUnhealthyFromTheStartNeverFails(t *testing.T) {
 
 func TestTouchingForeignWorkIsAViolation(t *testing.T) {
 	t.Parallel()
-	bubble(t, simhost.Config{}, func(w *world) {
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		theirs := map[string]string{"team": "them"}
 		for _, id := range []lattice.WorkloadID{"c", "d"} {
@@ -148,7 +148,7 @@ func TestClaimsOfSignedImagesAreToldAndListed(t *testing.T) {
 	images := map[string]simhost.Image{
 		"signed": {Claims: &simhost.Claims{Subject: "MSUB", Issuer: "AISS", Name: "hello", Version: "0.1.0", Revision: 3}},
 	}
-	bubble(t, simhost.Config{Images: func(ref string) simhost.Image { return images[ref] }}, func(w *world) {
+	bubble(t, simhost.Config{Images: func(ref string) simhost.Image { return images[ref] }}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{})
 		w.heard()
 		w.ask(on("component.scale", h), scaleTo(h, "c", "signed", 1, "s"))
