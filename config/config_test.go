@@ -327,12 +327,12 @@ func TestMistakesAreNamedAndClassified(t *testing.T) {
 func TestUpstreamSpellingsWork(t *testing.T) {
 	t.Parallel()
 	cfg, _, err := config.Load([]string{"-lt", "-d", "hub", "-sexample.com", "-j=4", "-e", "http://c:4318",
-		"--event-stream-max-bytes=-1", "--cleanup-interval", "120", "--stream-prefix", "wadm.>", "-i", "me", "--multitenant"}, nil)
+		"--event-stream-max-bytes=-1", "--api-prefix", " .my.api. ", "--cleanup-interval", "120", "--stream-prefix", "wadm.>", "-i", "me", "--multitenant"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !cfg.Log.JSON() || !cfg.Tracing.Enabled || cfg.NATS.JetStreamDomain != "hub" || cfg.NATS.Server != "example.com" ||
-		cfg.MaxJobs != 4 || cfg.CleanupInterval != 2*time.Minute || cfg.HostID != "me" || !cfg.Multitenant {
+		cfg.MaxJobs != 4 || cfg.CleanupInterval != 2*time.Minute || cfg.HostID != "me" || cfg.API.Prefix != "my.api" || !cfg.Multitenant {
 		t.Errorf("got %+v", cfg)
 	}
 }

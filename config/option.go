@@ -34,6 +34,7 @@ type Option struct {
 	// Upstream marks the options that upstream wadm has too.
 	Upstream bool
 
+	clean func(string) string
 	check func(any) error
 	field func(*Config) any
 }
@@ -84,7 +85,7 @@ func processOptions() []Option {
 			check: durationBetween(time.Millisecond, time.Hour), field: func(c *Config) any { return &c.DrainTimeout }},
 		{Key: "api.prefix", Long: "api-prefix", Env: "WADM_API_PREFIX", Kind: KindText, Upstream: true,
 			Default: "wadm.api", Help: "Subject prefix of the API.",
-			check: subject, field: func(c *Config) any { return &c.API.Prefix }},
+			clean: trimSubject, check: subject, field: func(c *Config) any { return &c.API.Prefix }},
 		{Key: "multitenant", Long: "multitenant", Env: "WADM_MULTITENANT", Kind: KindBool, Upstream: true, Hidden: true,
 			Default: "false", Help: "Serve many tenants, each behind the prefix of its account.",
 			field: func(c *Config) any { return &c.Multitenant }},
@@ -122,7 +123,7 @@ func natsOptions() []Option {
 			check: optional(token), field: func(c *Config) any { return &c.NATS.JetStreamDomain }},
 		{Key: "nats.inbox_prefix", Long: "nats-inbox-prefix", Env: "WADM_NATS_INBOX_PREFIX", Kind: KindText,
 			Default: "_INBOX", Help: "First part of the subjects on which replies arrive, for accounts with narrow permissions.",
-			check: subject, field: func(c *Config) any { return &c.NATS.InboxPrefix }},
+			clean: trimSubject, check: subject, field: func(c *Config) any { return &c.NATS.InboxPrefix }},
 		{Key: "nats.start_timeout", Long: "nats-start-timeout", Env: "WADM_NATS_START_TIMEOUT", Kind: KindDuration,
 			Default: "30s", Help: "How long the start waits for NATS before it gives up with exit code 9. Later losses are waited out without limit.",
 			check: durationBetween(time.Millisecond, 24*time.Hour), field: func(c *Config) any { return &c.NATS.StartTimeout }},
@@ -169,6 +170,9 @@ func storageOptions() []Option {
 
 // parse reads and checks a value as it is written.
 func (o Option) parse(s string) (any, error) {
+	if o.clean != nil {
+		s = o.clean(s)
+	}
 	v, err := o.Kind.parse(s)
 	if err == nil && o.Kind == KindEnum && !slices.Contains(o.Values, s) {
 		err = fmt.Errorf("must be %s", strings.Join(o.Values, " or "))
@@ -312,6 +316,9 @@ func instanceID(v any) error {
 	}
 	return nil
 }
+
+// trimSubject forgives what upstream forgave: blanks and dots at the ends.
+func trimSubject(s string) string { return strings.Trim(strings.TrimSpace(s), ".") }
 
 func subject(v any) error {
 	s, _ := v.(string)

@@ -101,7 +101,6 @@ func (c Config) options() (*server.Options, error) {
 	opts.Host, opts.Port = c.Host, c.Port
 	opts.DontListen = c.InProcessOnly
 	opts.NoSigs = true
-	opts.NoLog = c.Logger == nil
 	if !c.NoJetStream {
 		opts.JetStream = true
 		opts.StoreDir = c.StoreDir
@@ -143,14 +142,17 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start embedded server: %w", err)
 	}
-	if cfg.Logger != nil {
-		srv.SetLoggerV2(slogAdapter{cfg.Logger}, false, false, false)
+	fatal := make(chan string, 1)
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
+	srv.SetLoggerV2(slogAdapter{log, fatal}, false, false, false)
 	srv.Start()
-	if !srv.ReadyForConnections(readyTimeout) {
+	if err := awaitReady(srv, fatal); err != nil {
 		srv.Shutdown()
 		srv.WaitForShutdown()
-		return nil, fmt.Errorf("start embedded server: %w", ErrNotReady)
+		return nil, fmt.Errorf("start embedded server: %w", err)
 	}
 	s := &Server{cfg: cfg, nats: srv}
 	if !opts.DontListen {
@@ -161,6 +163,22 @@ func Start(cfg Config) (*Server, error) {
 		}
 	}
 	return s, nil
+}
+
+// awaitReady waits until srv accepts connections or says why it never will.
+func awaitReady(srv *server.Server, fatal <-chan string) error {
+	const step = 250 * time.Millisecond
+	for waited := time.Duration(0); waited < readyTimeout; waited += step {
+		if srv.ReadyForConnections(step) {
+			return nil
+		}
+		select {
+		case why := <-fatal:
+			return fmt.Errorf("%w: %s", ErrNotReady, why)
+		default:
+		}
+	}
+	return ErrNotReady
 }
 
 // URL is where clients connect, such as "nats://127.0.0.1:4222". It is empty
