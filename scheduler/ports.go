@@ -21,6 +21,14 @@ import (
 type Claim struct {
 	Key   tenancy.LatticeKey
 	Epoch uint64
+	// MayAct, when set, is asked immediately before every effect: nil, or why it
+	// must not leave. It does no I/O.
+	MayAct func() error
+	// AwaitEffects, when set, blocks until effects may leave for the first time;
+	// it returns ctx's cause if that ends first.
+	AwaitEffects func(ctx context.Context) error
+	// Recovered, when set, is told that the worker has gathered its lattice and acts.
+	Recovered func()
 }
 
 // Errors of the ports.
@@ -84,7 +92,8 @@ type Hosts interface {
 
 // Desired reads what should run.
 type Desired interface {
-	// Deployed lists the deployed manifests of a lattice, by application name.
+	// Deployed lists the deployed manifests of a lattice, by application name. A
+	// record that can't be read is left out and reported by the implementation.
 	Deployed(ctx context.Context, key tenancy.LatticeKey) (map[string]*manifest.Manifest, error)
 	// Watch calls changed whenever the deployed manifests of the lattice may have
 	// changed, until ctx ends. It may call too often, never too seldom.

@@ -25,7 +25,7 @@ func (c *Client) Ping(ctx context.Context, key tenancy.LatticeKey) ([]lattice.Ho
 	if err != nil {
 		return nil, fmt.Errorf("ping hosts: %w", err)
 	}
-	inbox := c.nc.NewRespInbox()
+	inbox := c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
 	if err != nil {
 		return nil, fmt.Errorf("ping hosts: %w: %w", scheduler.ErrNoAnswer, err)

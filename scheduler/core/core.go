@@ -422,3 +422,6 @@ func compareLinks(a, b lattice.LinkID) int {
 	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Target, b.Target), cmp.Compare(a.Namespace, b.Namespace),
 		cmp.Compare(a.Package, b.Package), cmp.Compare(a.Name, b.Name))
 }
+
+// Recovered tells whether the lattice has been gathered and decisions are made.
+func (s *State) Recovered() bool { return !s.recovering }

@@ -1,0 +1,206 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"wadm/scheduler/core"
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+)
+
+// carryOut does what a decision asks for, in the order that makes a crash at any
+// point harmless: what is ours is stored before the commands, the commands
+// before they are sent.
+func (w *worker) carryOut(ctx context.Context, d core.Decision, c cause) error {
+	if d.State != nil {
+		if err := w.save(ctx, d.State); err != nil {
+			return err
+		}
+	} else if d.Stale && w.saveAt.IsZero() {
+		w.saveAt = time.Now().Add(w.s.cfg.SnapshotDelay)
+	}
+	if len(d.Resolved) > 0 {
+		w.confirmed(d.Resolved)
+		if err := w.s.deps.Ledger.Resolve(ctx, w.claim, d.Resolved); errors.Is(err, ErrFenced) {
+			return fmt.Errorf("resolve commands: %w", err)
+		} else if err != nil {
+			w.log.Warn("outcome of commands not noted", "error", err)
+		}
+	}
+	if len(d.Commands) > 0 {
+		if err := w.command(ctx, d.Commands, c); err != nil {
+			return err
+		}
+	}
+	for _, q := range d.Queries {
+		w.query(ctx, q)
+	}
+	for _, st := range d.Statuses {
+		w.publish(ctx, st)
+	}
+	if w.claim.Recovered != nil && w.state.Recovered() {
+		w.claim.Recovered()
+		w.claim.Recovered = nil
+	}
+	w.wake(d.Wake)
+	return nil
+}
+
+// command appends commands to the ledger and sends them.
+func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) error {
+	t := w.s.startDecision(ctx, w.claim, c, cmds)
+	defer t.end()
+	if err := w.s.deps.Ledger.Append(t.ctx, w.claim, cmds); err != nil {
+		t.failed(err)
+		return fmt.Errorf("append commands: %w", err)
+	}
+	t.appended()
+	w.s.Stats.Commands.Add(uint64(len(cmds)))
+	for _, cmd := range cmds {
+		w.log.Info("command", "command", cmd.ID, "kind", cmd.Kind, "host", cmd.Host, "workload", cmd.Workload,
+			"app", cmd.App, "reason", cmd.Reason, "cause", cmd.Cause, "trace_id", traceID(cmd.TraceParent))
+		w.sent[cmd.ID] = sentCommand{kind: cmd.Kind, at: time.Now(), parent: cmd.TraceParent, app: cmd.App}
+		w.task(ctx, func(ctx context.Context) { w.send(ctx, cmd) })
+	}
+	return nil
+}
+
+// task runs f with one of the lattice's request slots.
+func (w *worker) task(ctx context.Context, f func(context.Context)) {
+	w.tasks.Go(func() {
+		select {
+		case w.slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		defer func() { <-w.slots }()
+		f(ctx)
+	})
+}
+
+// send is the last step of a command. A claim that was lost or whose health is in
+// doubt lets nothing out; the command is then in doubt for the successor.
+func (w *worker) send(ctx context.Context, cmd lattice.Command) {
+	if ctx.Err() != nil {
+		return
+	}
+	if w.claim.MayAct != nil {
+		if err := w.claim.MayAct(); err != nil {
+			w.log.Warn("command held back", "command", cmd.ID, "reason", err)
+			w.reply(ctx, cmd, lattice.Reply{Outcome: lattice.Unknown, Message: err.Error()})
+			return
+		}
+	}
+	sctx, span := w.s.startSend(ctx, w.claim, cmd)
+	r := w.s.deps.Hosts.Send(sctx, w.claim, cmd)
+	endSend(span, r)
+	switch r.Outcome {
+	case lattice.Accepted:
+		w.s.Stats.Accepted.Add(1)
+	case lattice.Refused:
+		w.s.Stats.Refused.Add(1)
+	case lattice.Undelivered:
+		w.s.Stats.Undelivered.Add(1)
+	case lattice.Unknown:
+		w.s.Stats.Unanswered.Add(1)
+	}
+	if r.Outcome != lattice.Accepted {
+		w.log.Warn("command not accepted", "command", cmd.ID, "kind", cmd.Kind, "host", cmd.Host, "outcome", r.Outcome, "message", r.Message)
+	}
+	w.reply(ctx, cmd, r)
+}
+
+func (w *worker) reply(ctx context.Context, cmd lattice.Command, r lattice.Reply) {
+	w.post(ctx, input{cause: causeReply(cmd), decide: func(st *core.State, now time.Time) (core.Decision, error) {
+		return st.Reply(cmd, r, now), nil
+	}})
+}
+
+// query asks the lattice something and hands the answer to the state.
+func (w *worker) query(ctx context.Context, q core.Query) {
+	w.s.Stats.Queries.Add(1)
+	w.task(ctx, func(ctx context.Context) {
+		answer := w.ask(ctx, q)
+		w.post(ctx, input{cause: causeAnswer, decide: func(st *core.State, now time.Time) (core.Decision, error) {
+			return answer(st, now), nil
+		}})
+	})
+}
+
+func (w *worker) ask(ctx context.Context, q core.Query) func(*core.State, time.Time) core.Decision {
+	key, hosts := w.claim.Key, w.s.deps.Hosts
+	switch q.Kind {
+	case core.AskHosts:
+		ids, err := hosts.Ping(ctx, key)
+		if err != nil {
+			w.log.Warn("roll call failed", "error", err)
+			return (*core.State).HostsFailed
+		}
+		return func(st *core.State, now time.Time) core.Decision { return st.HostsListed(ids, now) }
+	case core.AskInventory:
+		inv, err := hosts.Inventory(ctx, key, q.Host)
+		if err != nil {
+			undelivered := errors.Is(err, ErrUndelivered)
+			return func(st *core.State, now time.Time) core.Decision { return st.InventoryFailed(q.Host, undelivered, now) }
+		}
+		inv.Host = q.Host
+		return func(st *core.State, now time.Time) core.Decision { return st.InventoryRead(inv, now) }
+	case core.AskLinks:
+		links, err := hosts.Links(ctx, key)
+		if err != nil {
+			return (*core.State).LinksFailed
+		}
+		return func(st *core.State, now time.Time) core.Decision { return st.LinksListed(links, now) }
+	default:
+		value, ok, err := hosts.Config(ctx, key, q.Config)
+		if err != nil {
+			return func(st *core.State, now time.Time) core.Decision { return st.ConfigFailed(q.Config, now) }
+		}
+		return func(st *core.State, now time.Time) core.Decision { return st.ConfigRead(q.Config, value, ok, now) }
+	}
+}
+
+// publish queues a status. The newest of an application replaces the one that
+// still waits, so a status is never older than the state it describes.
+func (w *worker) publish(ctx context.Context, st core.AppStatus) {
+	w.log.Info("status", "app", st.App, "status", st.Status.Status.Type, "message", st.Status.Status.Message)
+	q := &w.statuses
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting == nil {
+		q.waiting = map[string]tenancy.Status{}
+	}
+	q.waiting[st.App] = st.Status
+	if q.busy {
+		return
+	}
+	q.busy = true
+	w.tasks.Go(func() { w.drainStatuses(ctx) })
+}
+
+func (w *worker) drainStatuses(ctx context.Context) {
+	q := &w.statuses
+	for {
+		q.mu.Lock()
+		var app string
+		var st tenancy.Status
+		for app, st = range q.waiting {
+			break
+		}
+		if app == "" || ctx.Err() != nil {
+			q.busy = false
+			q.mu.Unlock()
+			return
+		}
+		delete(q.waiting, app)
+		q.mu.Unlock()
+		if err := w.s.deps.Statuses.Publish(ctx, w.claim.Key, app, st); err != nil {
+			w.log.Warn("status not published", "app", app, "error", err)
+			continue
+		}
+		w.s.Stats.Statuses.Add(1)
+	}
+}

@@ -1,0 +1,133 @@
+package natsjs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/tenancy"
+)
+
+// Discovery notices lattices by their events.
+type Discovery struct {
+	s       *Streams
+	refused atomic.Uint64
+	warned  atomic.Int64
+}
+
+// NewDiscovery returns the discovery of s.
+func NewDiscovery(s *Streams) *Discovery { return &Discovery{s: s} }
+
+// Refused counts lattice names that were seen and not allowed.
+func (d *Discovery) Refused() uint64 { return d.refused.Load() }
+
+// Discover calls found for every lattice with events, until ctx ends: at once
+// when a host says it has started, and about every ten seconds for all that have
+// stored events. found is called again and again for the same lattice, never two
+// calls at a time, and must be quick. Heartbeats cost nothing here.
+func (d *Discovery) Discover(ctx context.Context, found func(tenancy.LatticeKey)) error {
+	started := make(chan *nats.Msg, 1024)
+	subs := map[*nats.Subscription]*events{}
+	var mu sync.Mutex // found is called from one goroutine; subs is read there only
+	defer func() {
+		for sub := range subs {
+			_ = sub.Unsubscribe()
+		}
+	}()
+	listen := func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, e := range d.s.allEvents() {
+			known := false
+			for _, have := range subs {
+				known = known || have == e
+			}
+			if known {
+				continue
+			}
+			sub, err := d.s.nc.ChanSubscribe(e.prefix()+"wasmbus.evt.*.host_started", started)
+			if err != nil {
+				return fmt.Errorf("discover lattices: %w", err)
+			}
+			subs[sub] = e
+		}
+		return nil
+	}
+	ticker := time.NewTicker(d.s.cfg.Discovery)
+	defer ticker.Stop()
+	for {
+		if err := listen(); err != nil {
+			return err
+		}
+		for e := range eventsOf(subs) {
+			d.list(ctx, e, found)
+		}
+	wait:
+		for {
+			select {
+			case m := <-started:
+				if e := subs[m.Sub]; e != nil {
+					// {account.}wasmbus.evt.{lattice}.host_started
+					d.see(e, strings.TrimSuffix(strings.TrimPrefix(m.Subject, e.prefix()+"wasmbus.evt."), ".host_started"), found)
+				}
+			case <-ticker.C:
+				break wait
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+// eventsOf yields each stream once.
+func eventsOf(subs map[*nats.Subscription]*events) func(func(*events) bool) {
+	return func(yield func(*events) bool) {
+		for _, e := range subs {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// list reports the lattices with stored events. A failed look is made up for by
+// the next one.
+func (d *Discovery) list(ctx context.Context, e *events, found func(tenancy.LatticeKey)) {
+	limited, cancel := context.WithTimeout(ctx, d.s.cfg.APITimeout)
+	defer cancel()
+	st, err := d.s.js.Stream(limited, e.stream)
+	var info *jetstream.StreamInfo
+	if err == nil {
+		info, err = st.Info(limited, jetstream.WithSubjectFilter(storedSubject+"*"))
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			d.s.log.Debug("lattices not listed", "tenant", e.tenant, "error", err)
+		}
+		return
+	}
+	for subject := range info.State.Subjects {
+		d.see(e, strings.TrimPrefix(subject, storedSubject), found)
+	}
+}
+
+// see reports a lattice whose name is allowed.
+func (d *Discovery) see(e *events, name string, found func(tenancy.LatticeKey)) {
+	l, err := tenancy.ParseLattice(name)
+	if err == nil {
+		found(tenancy.LatticeKey{Tenant: e.tenant, Lattice: l})
+		return
+	}
+	n := d.refused.Add(1)
+	// Whoever invents names must not fill the log too.
+	if now := time.Now().Unix(); now-d.warned.Load() >= 60 {
+		d.warned.Store(now)
+		d.s.log.Warn("lattice refused", "tenant", e.tenant, "error", err, "refused", n)
+	}
+}

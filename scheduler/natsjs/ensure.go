@@ -1,0 +1,198 @@
+package natsjs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Subject roots of the ledger; a lattice's "tenant.lattice" follows.
+const (
+	claimSubject   = "wadm.own."
+	commandSubject = "wadm.cmd."
+	stateSubject   = "wadm.state."
+)
+
+// statusSubject is the root of the public statuses.
+const statusSubject = "wadm.status."
+
+// ledgerConfig is how a missing ledger is created when the caller does not say.
+// Discard new and no age: a claim must never be evicted, a full ledger refuses.
+func ledgerConfig(name string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:         name,
+		Description:  "claims, commands and state of lattices; conditional writes only",
+		Subjects:     []string{claimSubject + ">", commandSubject + ">", stateSubject + ">"},
+		Discard:      jetstream.DiscardNew,
+		Replicas:     1,
+		MaxConsumers: 4096,
+		Duplicates:   2 * time.Minute,
+		AllowRollup:  true,
+		AllowMsgTTL:  true,
+	}
+}
+
+// statusConfig is what clients of statuses have always found: the last ten per
+// application, for ever.
+func (s *Streams) statusConfig() jetstream.StreamConfig {
+	c := jetstream.StreamConfig{
+		Name:              s.cfg.Status,
+		Description:       "status updates of applications",
+		Subjects:          []string{statusSubject + "*.*"},
+		Discard:           jetstream.DiscardOld,
+		MaxMsgsPerSubject: 10,
+		MaxBytes:          limit(s.cfg.StatusMaxBytes),
+		Replicas:          max(1, s.cfg.Replicas),
+		Duplicates:        2 * time.Minute,
+		AllowDirect:       true,
+	}
+	if s.cfg.Multi {
+		c.Subjects = append(c.Subjects, "*."+statusSubject+"*.*")
+	}
+	if s.cfg.Memory {
+		c.Storage = jetstream.MemoryStorage
+	}
+	return c
+}
+
+func limit(n int64) int64 {
+	if n <= 0 {
+		return -1
+	}
+	return n
+}
+
+// A need compares an existing stream with what is wanted and writes what must
+// change into have; the result names each change.
+type need func(have *jetstream.StreamConfig, want jetstream.StreamConfig) []string
+
+// set notes a difference and corrects it.
+func set[T comparable](diffs []string, what string, have *T, want T) []string {
+	if *have == want {
+		return diffs
+	}
+	diffs = append(diffs, fmt.Sprintf("%s is %v, want %v", what, *have, want))
+	*have = want
+	return diffs
+}
+
+// needSubjects accepts a stream as it is as long as it takes our subjects.
+func needSubjects(have *jetstream.StreamConfig, want jetstream.StreamConfig) (diffs []string) {
+	var missing []string
+	for _, s := range want.Subjects {
+		if !slices.ContainsFunc(have.Subjects, func(h string) bool { return covers(h, s) }) {
+			missing = append(missing, s)
+		}
+	}
+	if missing != nil {
+		diffs = append(diffs, fmt.Sprintf("subjects are %v, want %v too", have.Subjects, missing))
+		have.Subjects = append(slices.Clone(have.Subjects), missing...)
+	}
+	return diffs
+}
+
+// needLedger insists on what the fence and recovery rest on; sizes and copies
+// are the operator's.
+func needLedger(have *jetstream.StreamConfig, want jetstream.StreamConfig) []string {
+	diffs := needSubjects(have, want)
+	diffs = set(diffs, "retention", &have.Retention, want.Retention)
+	diffs = set(diffs, "discard", &have.Discard, want.Discard)
+	diffs = set(diffs, "max age", &have.MaxAge, want.MaxAge)
+	diffs = set(diffs, "rollup allowed", &have.AllowRollup, want.AllowRollup)
+	diffs = set(diffs, "per-message TTL allowed", &have.AllowMsgTTL, want.AllowMsgTTL)
+	diffs = set(diffs, "direct access allowed", &have.AllowDirect, want.AllowDirect)
+	diffs = set(diffs, "acknowledgement off", &have.NoAck, want.NoAck)
+	return diffs
+}
+
+// needEvents insists on the shape that makes thousands of consumers possible.
+func needEvents(have *jetstream.StreamConfig, want jetstream.StreamConfig) []string {
+	var diffs []string
+	if !slices.Equal(have.Subjects, want.Subjects) {
+		diffs = append(diffs, fmt.Sprintf("subjects are %v, want %v", have.Subjects, want.Subjects))
+		have.Subjects = want.Subjects
+	}
+	if have.SubjectTransform == nil || *have.SubjectTransform != *want.SubjectTransform {
+		from := "none"
+		if t := have.SubjectTransform; t != nil {
+			from = t.Source + " -> " + t.Destination
+		}
+		diffs = append(diffs, fmt.Sprintf("subject transform is %s, want %s -> %s", from, want.SubjectTransform.Source, want.SubjectTransform.Destination))
+		have.SubjectTransform = want.SubjectTransform
+	}
+	diffs = set(diffs, "retention", &have.Retention, want.Retention)
+	diffs = set(diffs, "discard", &have.Discard, want.Discard)
+	diffs = set(diffs, "max age", &have.MaxAge, want.MaxAge)
+	diffs = set(diffs, "duplicate window", &have.Duplicates, want.Duplicates)
+	diffs = set(diffs, "max consumers", &have.MaxConsumers, want.MaxConsumers)
+	diffs = set(diffs, "acknowledgement off", &have.NoAck, want.NoAck)
+	diffs = set(diffs, "rollup allowed", &have.AllowRollup, want.AllowRollup)
+	if want.MaxBytes > 0 {
+		diffs = set(diffs, "max bytes", &have.MaxBytes, want.MaxBytes)
+	}
+	return diffs
+}
+
+// covers reports whether every subject that matches sub matches filter too.
+func covers(filter, sub string) bool {
+	f, s := strings.Split(filter, "."), strings.Split(sub, ".")
+	for i, t := range f {
+		switch {
+		case t == ">":
+			return i < len(s)
+		case i >= len(s), s[i] == ">", t != "*" && t != s[i]:
+			return false
+		}
+	}
+	return len(f) == len(s)
+}
+
+// ensure creates the stream or changes it to what is needed.
+func (s *Streams) ensure(ctx context.Context, want jetstream.StreamConfig, needs need) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*s.cfg.APITimeout)
+	defer cancel()
+	for {
+		st, err := s.js.Stream(ctx, want.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			st, err = s.js.CreateStream(ctx, want)
+			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+				continue // somebody with other settings was faster: look at them
+			}
+			if err != nil {
+				return nil, fmt.Errorf("create stream %s with subjects %v: %w", want.Name, want.Subjects, err)
+			}
+			return st.CachedInfo(), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look up stream %s: %w", want.Name, err)
+		}
+		info := st.CachedInfo()
+		next := info.Config
+		diffs := needs(&next, want)
+		if s.cfg.Replicas > 0 && want.Name != s.cfg.LedgerName {
+			diffs = set(diffs, "replicas", &next.Replicas, s.cfg.Replicas)
+		}
+		if info.Config.Storage != want.Storage {
+			// The server cannot change it, and nothing depends on it.
+			s.log.Warn("stream keeps its storage", "stream", want.Name, "have", info.Config.Storage.String(), "want", want.Storage.String())
+		}
+		if len(diffs) == 0 {
+			return info, nil
+		}
+		what := strings.Join(diffs, "; ")
+		st, err = s.js.UpdateStream(ctx, next)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("stream %s %w: %s: %w (change it with \"nats stream edit\", or remove it if it is not ours)", want.Name, ErrDiffers, what, err)
+		}
+		s.log.Info("stream changed", "stream", want.Name, "changes", what)
+		return st.CachedInfo(), nil
+	}
+}

@@ -1,0 +1,114 @@
+package natsjs
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/tenancy"
+)
+
+// storedSubject is the root under which events are stored, one subject per
+// lattice. With one subject a consumer's filter is literal, and the server finds
+// a lattice's next event by index instead of walking everybody's.
+const storedSubject = "evt."
+
+// duplicateWindow is short: hosts send no message ids, so whoever does is not a host.
+const duplicateWindow = time.Second
+
+// events is the events stream of one tenant.
+type events struct {
+	s       *Streams
+	tenant  tenancy.Tenant
+	account string
+	stream  string
+
+	mu sync.Mutex
+	// checked is when the last look at the stream began.
+	checked time.Time
+	// made is when the stream was created: another time is another stream, in
+	// which the sequences of the old one mean nothing.
+	made time.Time
+	// incarnation counts the streams seen under this name.
+	incarnation uint64
+	// last is the stream's last sequence at the last look.
+	last uint64
+}
+
+func newEvents(s *Streams, tenant tenancy.Tenant, account string) *events {
+	e := &events{s: s, tenant: tenant, account: account, stream: s.cfg.Events}
+	if tenant != tenancy.DefaultTenant {
+		e.stream += "_" + string(tenant)
+	}
+	return e
+}
+
+// prefix is what stands before the subjects of the tenant.
+func (e *events) prefix() string {
+	if e.account == "" {
+		return ""
+	}
+	return e.account + "."
+}
+
+func (e *events) config() jetstream.StreamConfig {
+	c := e.s.cfg
+	source := e.prefix() + "wasmbus.evt.*.*"
+	want := jetstream.StreamConfig{
+		Name:        e.stream,
+		Description: "events of lattices, stored under one subject per lattice",
+		Subjects:    []string{source},
+		// Plain subscribers of the source are not affected: only what is stored moves.
+		SubjectTransform: &jetstream.SubjectTransformConfig{Source: source, Destination: storedSubject + "{{wildcard(1)}}"},
+		Discard:          jetstream.DiscardOld,
+		MaxAge:           c.EventsMaxAge,
+		MaxConsumers:     c.MaxConsumers,
+		MaxBytes:         limit(c.EventsMaxBytes),
+		Duplicates:       min(duplicateWindow, c.EventsMaxAge),
+		Replicas:         max(1, c.Replicas),
+		NoAck:            true,
+	}
+	if c.Memory {
+		want.Storage = jetstream.MemoryStorage
+	}
+	return want
+}
+
+// ensure looks at the stream and makes it what it must be.
+func (e *events) ensure(ctx context.Context) error {
+	return e.look(ctx, time.Now())
+}
+
+// look is ensure for many callers at once: a look that began after since serves
+// all of them.
+func (e *events) look(ctx context.Context, since time.Time) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.checked.After(since) {
+		return nil
+	}
+	began := time.Now()
+	info, err := e.s.ensure(ctx, e.config(), needEvents)
+	if err != nil {
+		return fmt.Errorf("events of tenant %s: %w", e.tenant, err)
+	}
+	e.checked = began
+	// A stream that lost its end (a server that was killed) gives sequences out
+	// again, so it counts as another one.
+	if !info.Created.Equal(e.made) || info.State.LastSeq < e.last {
+		e.made = info.Created
+		e.incarnation++
+	}
+	e.last = info.State.LastSeq
+	return nil
+}
+
+// now tells which incarnation of the stream was seen last.
+func (e *events) now() (incarnation uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.incarnation
+}

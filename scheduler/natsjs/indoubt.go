@@ -1,0 +1,235 @@
+package natsjs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/scheduler"
+	"wadm/scheduler/lattice"
+)
+
+const (
+	// maxNotes bounds the outcomes that wait to be stored. Beyond it the oldest
+	// claim's are dropped: a lost note costs a successor patience.
+	maxNotes = 100_000
+	// maxInDoubt bounds the messages one recovery reads.
+	maxInDoubt = 100_000
+)
+
+// note is the other kind of message beside an array of commands: their outcomes
+// are known.
+type note struct {
+	Resolved []string `json:"resolved"`
+}
+
+// Resolve notes that the outcome of commands is known. It only queues: the note
+// is stored by Run, together with others of the same claim. The error is that of
+// the claim.
+func (l *Ledger) Resolve(_ context.Context, c scheduler.Claim, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := check(c); err != nil {
+		return fmt.Errorf("resolve commands: %w", err)
+	}
+	l.mu.Lock()
+	if l.ids+len(ids) > maxNotes {
+		l.mu.Unlock()
+		l.log.Warn("notes of outcomes dropped: too many wait", "tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch, "notes", len(ids))
+		return nil
+	}
+	l.notes[c] = append(l.notes[c], ids...)
+	l.ids += len(ids)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Run stores the queued notes until ctx ends; those still queued then get a
+// second. It may be called once.
+func (l *Ledger) Run(ctx context.Context) error {
+	if l.running.Swap(true) {
+		return errors.New("run ledger: it runs already or has ended")
+	}
+	for {
+		select {
+		case <-l.wake:
+			l.storeNotes(ctx)
+		case <-ctx.Done():
+			rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			l.storeNotes(rest)
+			return nil
+		}
+	}
+}
+
+// storeNotes writes what is queued now, one message per claim.
+func (l *Ledger) storeNotes(ctx context.Context) {
+	l.mu.Lock()
+	notes := l.notes
+	l.notes, l.ids = map[scheduler.Claim][]string{}, 0
+	l.mu.Unlock()
+	for c, ids := range notes {
+		for part := range slices.Chunk(ids, 1000) {
+			data, err := json.Marshal(note{Resolved: part})
+			if err == nil {
+				err = l.write(ctx, c, commandSubject+c.Key.Token(), data, l.s.cfg.CommandTTL, false)
+			}
+			switch {
+			case err == nil:
+			case errors.Is(err, scheduler.ErrFenced):
+				// The successor has read the ledger already.
+				l.log.Debug("note of outcomes fenced", "tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch)
+			default:
+				l.log.Warn("note of outcomes not stored", "tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch, "error", err)
+			}
+		}
+	}
+}
+
+// InDoubt lists the commands the ledger still remembers without a note of their
+// outcome, oldest first, each id once in its latest form.
+func (l *Ledger) InDoubt(ctx context.Context, c scheduler.Claim) ([]lattice.Command, error) {
+	if err := check(c); err != nil {
+		return nil, fmt.Errorf("read commands in doubt: %w", err)
+	}
+	// Most lattices have none; one request then settles it.
+	limited, cancel := context.WithTimeout(ctx, 4*l.s.cfg.APITimeout)
+	defer cancel()
+	if err := l.current(limited, c); err != nil {
+		return nil, fmt.Errorf("read commands in doubt: %w", err)
+	}
+	doubt := newDoubt()
+	subject := commandSubject + c.Key.Token()
+	for seq, n := uint64(1), 0; ; n++ {
+		if n == maxInDoubt {
+			return nil, fmt.Errorf("read commands in doubt: more than %d messages on %s", maxInDoubt, subject)
+		}
+		m, err := l.get(limited, getRequest{Seq: seq, NextFor: subject})
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return doubt.list(), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read commands in doubt: %w", err)
+		}
+		if err := doubt.add(m.Data); err != nil {
+			// Not ours or damaged. Commands are absolute, so missing one is safe.
+			l.log.Warn("message in the ledger not readable", "tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch, "sequence", m.Sequence, "error", err)
+		}
+		seq = m.Sequence + 1
+	}
+}
+
+// doubt pairs commands with the notes that follow them.
+type doubt struct {
+	commands map[string]placed
+	n        int
+}
+
+type placed struct {
+	at  int
+	cmd lattice.Command
+}
+
+func newDoubt() *doubt { return &doubt{commands: map[string]placed{}} }
+
+func (d *doubt) add(data []byte) error {
+	data = bytes.TrimLeft(data, " \t\r\n")
+	if len(data) > 0 && data[0] == '[' {
+		var cmds []lattice.Command
+		if err := json.Unmarshal(data, &cmds); err != nil {
+			return fmt.Errorf("decode commands: %w", err)
+		}
+		for _, cmd := range cmds {
+			d.n++
+			d.commands[cmd.ID] = placed{d.n, cmd}
+		}
+		return nil
+	}
+	var n note
+	if err := json.Unmarshal(data, &n); err != nil {
+		return fmt.Errorf("decode note: %w", err)
+	}
+	for _, id := range n.Resolved {
+		delete(d.commands, id)
+	}
+	return nil
+}
+
+func (d *doubt) list() []lattice.Command {
+	all := make([]placed, 0, len(d.commands))
+	for _, p := range d.commands {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b placed) int { return a.at - b.at })
+	cmds := make([]lattice.Command, len(all))
+	for i, p := range all {
+		cmds[i] = p.cmd
+	}
+	return cmds
+}
+
+// getRequest asks the stream itself, not a copy that may be behind.
+type getRequest struct {
+	Seq     uint64 `json:"seq,omitempty"`
+	LastFor string `json:"last_by_subj,omitempty"`
+	NextFor string `json:"next_by_subj,omitempty"`
+}
+
+type stored struct {
+	Sequence uint64 `json:"seq"`
+	Data     []byte `json:"data"`
+}
+
+// get reads one message. jetstream.ErrMsgNotFound: there is none. Whatever else
+// fails is tried again until ctx ends.
+func (l *Ledger) get(ctx context.Context, req getRequest) (stored, error) {
+	body, err := json.Marshal(req)
+	if err != nil {
+		return stored{}, err
+	}
+	for try := 0; ; try++ {
+		m, err := l.getOnce(ctx, body)
+		if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, nats.ErrConnectionClosed) {
+			return m, err
+		}
+		if !pause(ctx, try) {
+			return stored{}, fmt.Errorf("read ledger: %w", err)
+		}
+	}
+}
+
+func (l *Ledger) getOnce(ctx context.Context, body []byte) (stored, error) {
+	answer, err := l.s.nc.RequestWithContext(ctx, l.s.api+"STREAM.MSG.GET."+l.s.cfg.LedgerName, body)
+	if err != nil {
+		return stored{}, err
+	}
+	var r struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *stored             `json:"message"`
+	}
+	if err := json.Unmarshal(answer.Data, &r); err != nil {
+		return stored{}, err
+	}
+	switch {
+	case r.Error != nil && r.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return stored{}, jetstream.ErrMsgNotFound
+	case r.Error != nil:
+		return stored{}, r.Error
+	case r.Message == nil:
+		return stored{}, errors.New("answer without message")
+	}
+	return *r.Message, nil
+}

@@ -1,0 +1,174 @@
+package natsjs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/scheduler"
+	"wadm/tenancy"
+)
+
+// Backoff between tries while JetStream does not answer.
+const (
+	firstPause = 50 * time.Millisecond
+	mostPause  = 2 * time.Second
+)
+
+// pause waits for a jittered, growing time; false when ctx ended first.
+func pause(ctx context.Context, try int) bool {
+	d := mostPause
+	if try < 6 {
+		d = min(d, firstPause<<try)
+	}
+	t := time.NewTimer(d/2 + rand.N(d))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Statuses publishes application statuses. It implements [scheduler.Statuses].
+type Statuses struct {
+	s *Streams
+
+	mu   sync.Mutex
+	apps map[string]*statusSlot
+}
+
+var _ scheduler.Statuses = (*Statuses)(nil)
+
+// statusSlot is the one writer of an application's status.
+type statusSlot struct {
+	data []byte
+	// newest counts the statuses handed in, stored the newest one stored.
+	newest, stored uint64
+	writing        bool
+	// changed is closed and replaced whenever stored or writing change.
+	changed chan struct{}
+	users   int
+}
+
+// NewStatuses returns the statuses of s.
+func NewStatuses(s *Streams) *Statuses {
+	return &Statuses{s: s, apps: map[string]*statusSlot{}}
+}
+
+// Publish stores st or a newer status of the application, trying until ctx ends.
+// Of statuses that are handed in while an older one is on its way only the
+// newest is stored; all their callers return then. Errors are those of the
+// arguments, of ctx, and a status too large for the server.
+func (p *Statuses) Publish(ctx context.Context, key tenancy.LatticeKey, app string, st tenancy.Status) error {
+	if _, err := tenancy.ParseApp(app); err != nil {
+		return fmt.Errorf("publish status: %w", err)
+	}
+	e, err := p.s.tenantEvents(key.Tenant)
+	if err != nil {
+		return fmt.Errorf("publish status: %w", err)
+	}
+	if _, err := tenancy.ParseLattice(string(key.Lattice)); err != nil {
+		return fmt.Errorf("publish status: %w", err)
+	}
+	data, err := st.Encode()
+	if err != nil {
+		return fmt.Errorf("publish status: %w", err)
+	}
+	subject := e.prefix() + statusSubject + string(key.Lattice) + "." + app
+
+	p.mu.Lock()
+	slot := p.apps[subject]
+	if slot == nil {
+		slot = &statusSlot{changed: make(chan struct{})}
+		p.apps[subject] = slot
+	}
+	slot.users++
+	slot.newest++
+	mine := slot.newest
+	slot.data = data
+	defer func() {
+		if slot.users--; slot.users == 0 {
+			delete(p.apps, subject)
+		}
+		p.mu.Unlock()
+	}()
+	for slot.stored < mine {
+		if slot.writing {
+			changed := slot.changed
+			p.mu.Unlock()
+			var err error
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				err = context.Cause(ctx)
+			}
+			p.mu.Lock()
+			if err != nil {
+				return fmt.Errorf("publish status: %w", err)
+			}
+			continue
+		}
+		slot.writing = true
+		number, data := slot.newest, slot.data
+		p.mu.Unlock()
+		err := p.store(ctx, key, subject, data)
+		p.mu.Lock()
+		slot.writing = false
+		if err == nil {
+			slot.stored = number
+		}
+		close(slot.changed)
+		slot.changed = make(chan struct{})
+		if err != nil {
+			return fmt.Errorf("publish status: %w", err)
+		}
+	}
+	return nil
+}
+
+// store publishes one status until the stream has it.
+func (p *Statuses) store(ctx context.Context, key tenancy.LatticeKey, subject string, data []byte) error {
+	for try := 0; ; try++ {
+		limited, cancel := context.WithTimeout(ctx, p.s.cfg.AppendTimeout)
+		_, err := p.s.js.Publish(limited, subject, data, jetstream.WithExpectStream(p.s.cfg.Status), jetstream.WithRetryAttempts(0))
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if permanent(err) {
+			return err
+		}
+		if try == 0 {
+			p.s.log.Warn("status not stored, trying again", "tenant", key.Tenant, "lattice", key.Lattice, "subject", subject, "error", err)
+		}
+		if errors.Is(err, jetstream.ErrNoStreamResponse) && try > 2 {
+			// The stream may be gone.
+			if _, err := p.s.ensure(ctx, p.s.statusConfig(), needSubjects); err != nil && ctx.Err() == nil {
+				p.s.log.Debug("status stream not there", "error", err)
+			}
+		}
+		if !pause(ctx, try) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// permanent tells the errors that no later try can cure.
+func permanent(err error) bool {
+	if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrConnectionClosed) {
+		return true
+	}
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum
+}

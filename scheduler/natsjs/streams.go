@@ -1,0 +1,265 @@
+// Package natsjs keeps what the scheduler needs in NATS JetStream: it delivers
+// the events of lattices, stores owners' commands and state under the fence of
+// their claims, publishes statuses, and notices new lattices.
+//
+// It guarantees that every event the server stored is delivered until it is
+// acknowledged, in stream order but for redeliveries; that nothing is stored for
+// a claim once a newer one exists; and that whatever NATS does (restart, lost
+// consumer, lost stream, broken connection) is repaired without help, with a
+// call of gap where events may be missing. It does not guarantee that an
+// acknowledgement of an old owner is refused: positions are hints, the ledger is
+// not.
+//
+// To test with it, run it against an embedded server; claims are messages on
+// wadm.own.{tenant}.{lattice} of the ledger stream, whose sequence is the epoch.
+package natsjs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/tenancy"
+)
+
+// Config says how streams are made and used. The zero value is the
+// single-tenant default.
+type Config struct {
+	// Log gets what an operator should know. Default: nothing is logged.
+	Log *slog.Logger
+	// Domain is the JetStream domain, "" for none.
+	Domain string
+	// Multi leaves out the events stream of the default tenant; tenants are added
+	// with [Streams.AddTenant].
+	Multi bool
+
+	// Names of the streams. Default wasmbus_events, wadm_ledger, wadm_status. The
+	// events stream of a tenant that is not the default one is "{Events}_{tenant}".
+	Events, LedgerName, Status string
+	// Ledger, if it has a name, is how a missing ledger is created. Default:
+	// LedgerName with one file-stored copy.
+	Ledger jetstream.StreamConfig
+	// Replicas is the number of copies of the events and status streams. Default 1
+	// for a new stream, no change of an existing one.
+	Replicas int
+	// Memory stores events and statuses in memory instead of files. An existing
+	// stream keeps its storage.
+	Memory bool
+	// EventsMaxBytes ends the events stream of a tenant early, dropping the
+	// oldest. 0: no limit.
+	EventsMaxBytes int64
+	// StatusMaxBytes does the same for statuses. 0: no limit.
+	StatusMaxBytes int64
+	// EventsMaxAge is how long events are kept. Default 70 s. An instance that
+	// takes longer to take over starts from an inventory instead.
+	EventsMaxAge time.Duration
+	// MaxConsumers is how many lattices one events stream can serve. Default
+	// 200,000; without it the server stops at 1,000.
+	MaxConsumers int
+
+	// AckWait is when an unacknowledged event is delivered again. Default 30 s.
+	AckWait time.Duration
+	// MaxAckPending is how many events of a lattice are delivered unacknowledged.
+	// Default 16. 1 keeps strict order across redeliveries.
+	MaxAckPending int
+	// PullBatch and PullExpires shape the standing request for events. Default 64
+	// and 5 min. Shorter expiry costs a message per lattice and expiry.
+	PullBatch   int
+	PullExpires time.Duration
+	// Probe is after how much silence of a lattice its consumer is asked whether
+	// it is still there. Default 60 s.
+	Probe time.Duration
+	// Inactive is when the server forgets a consumer nobody pulls from. Default 10 min.
+	Inactive time.Duration
+	// Creates is how many consumers are attached or created at once. Default 32.
+	Creates int
+
+	// CommandTTL is how long the ledger remembers a command. Default 3 min; whole
+	// seconds, at least as long as a successor may need to take over.
+	CommandTTL time.Duration
+	// AppendTimeout bounds one try of a ledger write. Default 2 s.
+	AppendTimeout time.Duration
+	// APITimeout bounds a request to JetStream's API. Default 5 s.
+	APITimeout time.Duration
+	// Discovery is the time between two looks for lattices in the events stream.
+	// Default 10 s.
+	Discovery time.Duration
+}
+
+// WithDefaults fills what is zero.
+func (c Config) WithDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	def(&c.Events, "wasmbus_events")
+	def(&c.LedgerName, "wadm_ledger")
+	def(&c.Status, "wadm_status")
+	if c.Ledger.Name == "" {
+		c.Ledger = ledgerConfig(c.LedgerName)
+	}
+	c.LedgerName = c.Ledger.Name
+	def(&c.EventsMaxAge, 70*time.Second)
+	def(&c.MaxConsumers, 200_000)
+	def(&c.AckWait, 30*time.Second)
+	def(&c.MaxAckPending, 16)
+	def(&c.PullBatch, 64)
+	def(&c.PullExpires, 5*time.Minute)
+	def(&c.Probe, time.Minute)
+	def(&c.Inactive, 10*time.Minute)
+	def(&c.Creates, 32)
+	def(&c.CommandTTL, 3*time.Minute)
+	def(&c.AppendTimeout, 2*time.Second)
+	def(&c.APITimeout, 5*time.Second)
+	def(&c.Discovery, 10*time.Second)
+	return c
+}
+
+func def[T comparable](v *T, to T) {
+	var zero T
+	if *v == zero {
+		*v = to
+	}
+}
+
+// Validate refuses what cannot work.
+func (c Config) Validate() error {
+	for name, d := range map[string]time.Duration{
+		"events max age": c.EventsMaxAge, "ack wait": c.AckWait, "pull expiry": c.PullExpires, "probe": c.Probe,
+		"inactive": c.Inactive, "append timeout": c.AppendTimeout, "API timeout": c.APITimeout, "discovery": c.Discovery,
+	} {
+		if d <= 0 {
+			return fmt.Errorf("natsjs: %s is %v, want more than 0", name, d)
+		}
+	}
+	for name, n := range map[string]int{
+		"max consumers": c.MaxConsumers, "max ack pending": c.MaxAckPending, "pull batch": c.PullBatch, "creates": c.Creates,
+	} {
+		if n <= 0 {
+			return fmt.Errorf("natsjs: %s is %d, want more than 0", name, n)
+		}
+	}
+	if c.CommandTTL < time.Second || c.CommandTTL%time.Second != 0 {
+		return fmt.Errorf("natsjs: command TTL is %v, want whole seconds (the server cuts the rest off)", c.CommandTTL)
+	}
+	for _, name := range []string{c.Events, c.LedgerName, c.Status} {
+		if strings.ContainsAny(name, ">*. /\\\t\r\n") {
+			return fmt.Errorf("natsjs: stream name %q: dots, wildcards, slashes and blanks are not allowed", name)
+		}
+	}
+	return nil
+}
+
+// Errors of the streams.
+var (
+	// ErrDiffers: a stream exists with settings that cannot be changed to what is needed.
+	ErrDiffers = errors.New("exists with other settings")
+	// ErrUnknownTenant: the tenant has no events stream; see [Streams.AddTenant].
+	ErrUnknownTenant = errors.New("unknown tenant")
+)
+
+// Streams are the scheduler's streams on one connection, which it does not own.
+type Streams struct {
+	nc  *nats.Conn
+	js  jetstream.JetStream
+	cfg Config
+	log *slog.Logger
+	// api is the prefix of JetStream's API subjects, with its dot.
+	api string
+
+	// ledgerID tells one ledger from another that took its place.
+	ledgerID string
+
+	mu      sync.Mutex
+	tenants map[tenancy.Tenant]*events
+}
+
+// New makes sure the streams exist as they must: missing ones are created,
+// different ones are changed in place with the difference logged, and what
+// cannot be changed is an error that wraps [ErrDiffers] and names it. Nothing is
+// ever deleted.
+func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Streams, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Streams{nc: nc, cfg: cfg, log: cfg.Log, api: "$JS.API.", tenants: map[tenancy.Tenant]*events{}}
+	var err error
+	opts := []jetstream.JetStreamOpt{jetstream.WithDefaultTimeout(cfg.APITimeout)}
+	if cfg.Domain == "" {
+		s.js, err = jetstream.New(nc, opts...)
+	} else {
+		s.api = "$JS." + cfg.Domain + ".API."
+		s.js, err = jetstream.NewWithDomain(nc, cfg.Domain, opts...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	ledger, err := s.ensure(ctx, s.cfg.Ledger, needLedger)
+	if err != nil {
+		return nil, err
+	}
+	s.ledgerID = ledger.Created.UTC().Format(time.RFC3339Nano)
+	if _, err := s.ensure(ctx, s.statusConfig(), needSubjects); err != nil {
+		return nil, err
+	}
+	if !cfg.Multi {
+		if err := s.AddTenant(ctx, tenancy.DefaultTenant, ""); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// AddTenant makes sure the tenant's events stream exists. account is the token
+// before "wasmbus.evt" in the subjects of the tenant's events and before
+// "wadm.status" in those of its statuses; "" for none.
+func (s *Streams) AddTenant(ctx context.Context, tenant tenancy.Tenant, account string) error {
+	if _, err := tenancy.ParseTenant(string(tenant)); err != nil {
+		return err
+	}
+	if account != "" {
+		// Accounts obey the grammar of tenants: one token, nothing special.
+		if _, err := tenancy.ParseTenant(account); err != nil {
+			return fmt.Errorf("account of tenant %s: %w", tenant, err)
+		}
+	}
+	e := newEvents(s, tenant, account)
+	if err := e.ensure(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.tenants[tenant]; old != nil && old.account == account {
+		return nil
+	}
+	s.tenants[tenant] = e
+	return nil
+}
+
+// tenantEvents finds the events of a tenant.
+func (s *Streams) tenantEvents(tenant tenancy.Tenant) (*events, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.tenants[tenant]
+	if e == nil {
+		return nil, fmt.Errorf("events of tenant %s: %w", tenant, ErrUnknownTenant)
+	}
+	return e, nil
+}
+
+func (s *Streams) allEvents() []*events {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*events, 0, len(s.tenants))
+	for _, e := range s.tenants {
+		all = append(all, e)
+	}
+	return all
+}

@@ -1,0 +1,181 @@
+package scheduler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"wadm/scheduler/core"
+	"wadm/tenancy"
+)
+
+// Deps are the adapters of a Scheduler; all are required except Tracer.
+type Deps struct {
+	Ledger   Ledger
+	Intake   Intake
+	Hosts    Hosts
+	Desired  Desired
+	Statuses Statuses
+	Log      *slog.Logger
+	Tracer   trace.Tracer
+}
+
+// Config is what an operator may choose. The zero value works.
+type Config struct {
+	// Instance is this process's name in logs and command ids.
+	Instance string
+	// Core configures the decision.
+	Core core.Config
+	// Requests bounds the control requests and questions that are open at once for
+	// one lattice. Too few slow a large deploy down, too many flood slow hosts.
+	// Default 64.
+	Requests int
+	// Reread is how often the catalog is read although it did not seem to change.
+	// Default 3 minutes.
+	Reread time.Duration
+	// SnapshotDelay is how long changes of the hosts may wait before they are
+	// stored for a successor. Default 5 seconds.
+	SnapshotDelay time.Duration
+}
+
+// WithDefaults fills in what is zero.
+func (c Config) WithDefaults() Config {
+	c.Requests = cmp.Or(c.Requests, 64)
+	c.Reread = cmp.Or(c.Reread, 3*time.Minute)
+	c.SnapshotDelay = cmp.Or(c.SnapshotDelay, 5*time.Second)
+	return c
+}
+
+// Scheduler acts for the lattices this instance owns.
+type Scheduler struct {
+	deps Deps
+	cfg  Config
+	// Stats may be read at any time.
+	Stats Stats
+
+	mu      sync.Mutex
+	panics  map[tenancy.LatticeKey]panics
+	workers map[tenancy.LatticeKey]*worker
+}
+
+// panics counts the crashes of a lattice's worker.
+type panics struct {
+	n     int
+	until time.Time
+}
+
+// A lattice whose worker panics for the third time rests, so that its input
+// can't occupy the process.
+const (
+	panicsAllowed = 3
+	panicRest     = 5 * time.Minute
+)
+
+// New returns a scheduler that acts for nothing yet; see Own.
+func New(deps Deps, cfg Config) (*Scheduler, error) {
+	if deps.Ledger == nil || deps.Intake == nil || deps.Hosts == nil || deps.Desired == nil || deps.Statuses == nil || deps.Log == nil {
+		return nil, errors.New("new scheduler: an adapter is missing")
+	}
+	cfg = cfg.WithDefaults()
+	return &Scheduler{
+		deps: deps, cfg: cfg,
+		panics: map[tenancy.LatticeKey]panics{}, workers: map[tenancy.LatticeKey]*worker{},
+	}, nil
+}
+
+// Own acts for one lattice under a claim until ctx ends or the claim turns out to
+// be lost. It returns when nothing of it runs any more: ErrFenced or
+// ErrUnknownOutcome (wrapped) when a write said so, nil after ctx ended. A panic
+// is caught here and returned; it disturbs no other lattice.
+func (s *Scheduler) Own(ctx context.Context, c Claim) (err error) {
+	log := s.deps.Log.With("tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch)
+	if err := s.rest(ctx, c.Key, log); err != nil {
+		return nil
+	}
+	w := newWorker(s, c, log)
+	defer func() {
+		if r := recover(); r != nil {
+			s.Stats.Panics.Add(1)
+			log.Error("worker panicked", "panic", r, "event", string(w.lastInput), "stack", string(debug.Stack()))
+			s.countPanic(c.Key)
+			err = fmt.Errorf("own lattice %s: panic: %v", c.Key, r)
+		}
+	}()
+	s.mu.Lock()
+	s.workers[c.Key] = w
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.workers, c.Key)
+		s.mu.Unlock()
+	}()
+	return w.run(ctx)
+}
+
+// rest waits while a lattice is quarantined after repeated panics.
+func (s *Scheduler) rest(ctx context.Context, key tenancy.LatticeKey, log *slog.Logger) error {
+	s.mu.Lock()
+	until := s.panics[key].until
+	s.mu.Unlock()
+	wait := time.Until(until)
+	if wait <= 0 {
+		return nil
+	}
+	log.Error("lattice rests after repeated panics", "for", wait)
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *Scheduler) countPanic(key tenancy.LatticeKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.panics[key]
+	p.n++
+	if p.n >= panicsAllowed {
+		p.until = time.Now().Add(panicRest)
+	}
+	s.panics[key] = p
+}
+
+// ErrNotOwned is returned for questions about a lattice another instance owns.
+var ErrNotOwned = errors.New("lattice is not owned by this instance")
+
+// Inspect runs look with the state of an owned lattice, in the goroutine that
+// owns it.
+func (s *Scheduler) Inspect(ctx context.Context, key tenancy.LatticeKey, look func(*core.State)) error {
+	s.mu.Lock()
+	w := s.workers[key]
+	s.mu.Unlock()
+	if w == nil {
+		return fmt.Errorf("inspect %s: %w", key, ErrNotOwned)
+	}
+	done := make(chan struct{})
+	select {
+	case w.inbox <- input{look: func(st *core.State) { look(st); close(done) }}:
+	case <-w.stopped:
+		return fmt.Errorf("inspect %s: %w", key, ErrNotOwned)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-w.stopped:
+		return fmt.Errorf("inspect %s: %w", key, ErrNotOwned)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,301 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"wadm/scheduler/core"
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+)
+
+// worker acts for one lattice under one claim. Its state is in the hands of the
+// goroutine that calls run; everything else reaches it through inbox.
+type worker struct {
+	s     *Scheduler
+	claim Claim
+	log   *slog.Logger
+	state *core.State
+
+	inbox chan input
+	// tasks are the requests, questions and followers the worker has started.
+	tasks   sync.WaitGroup
+	slots   chan struct{}
+	stopped chan struct{}
+
+	timer *time.Timer
+	// saveAt is when the snapshot of the hosts is due; zero when it is not.
+	saveAt time.Time
+	wakeAt time.Time
+
+	// lastInput is kept for the report of a panic.
+	lastInput []byte
+	// sent links a command's confirmation to the decision that sent it.
+	sent map[string]sentCommand
+
+	statuses statusQueue
+}
+
+// input is one thing for the worker to handle: exactly one field is set.
+type input struct {
+	delivery Delivery
+	// decide turns an answer into a decision.
+	decide func(st *core.State, now time.Time) (core.Decision, error)
+	cause  cause
+	look   func(*core.State)
+	gap    bool
+}
+
+// inboxSize lets a burst of events and answers pass without a goroutine switch each.
+const inboxSize = 16
+
+func newWorker(s *Scheduler, c Claim, log *slog.Logger) *worker {
+	cfg := s.cfg.Core
+	cfg.Prefix = fmt.Sprintf("%s.%d", c.Key.Token(), c.Epoch)
+	return &worker{
+		s: s, claim: c, log: log, state: core.New(cfg),
+		inbox: make(chan input, inboxSize), slots: make(chan struct{}, s.cfg.Requests), stopped: make(chan struct{}), sent: map[string]sentCommand{},
+	}
+}
+
+// run acts until ctx ends or a write is refused.
+func (w *worker) run(ctx context.Context) error {
+	work, cancel := context.WithCancelCause(ctx)
+	defer func() {
+		cancel(nil)
+		close(w.stopped)
+		w.tasks.Wait()
+	}()
+	w.timer = time.NewTimer(time.Hour)
+	defer w.timer.Stop()
+	snapshot, doubt, err := w.inherit(work)
+	if err != nil {
+		return w.leave(ctx, err)
+	}
+	w.follow(work, cancel)
+	started := false
+	for {
+		select {
+		case <-work.Done():
+			return w.leave(ctx, context.Cause(work))
+		case in := <-w.inbox:
+			if in.gap && !started {
+				// Only now do events arrive, so nothing can happen unseen between the
+				// inventory and them.
+				started = true
+				err = w.decide(work, causeTakeOver, func(st *core.State, now time.Time) (core.Decision, error) {
+					d, err := st.Start(snapshot, doubt, now)
+					if err != nil {
+						w.log.Error("stored state is unreadable; starting from the hosts alone", "error", err)
+						return st.Start(nil, doubt, now)
+					}
+					return d, nil
+				})
+			} else {
+				err = w.handle(work, in)
+			}
+		case <-w.timer.C:
+			err = w.tick(work)
+		}
+		if err != nil {
+			return w.leave(ctx, err)
+		}
+	}
+}
+
+// inherit reads what the previous owner left. It is not needed to be right, only
+// to be quick and considerate, so an unreadable snapshot is set aside.
+func (w *worker) inherit(ctx context.Context) ([]byte, []lattice.Command, error) {
+	snapshot, err := w.s.deps.Ledger.LoadState(ctx, w.claim)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load state: %w", err)
+	}
+	doubt, err := w.s.deps.Ledger.InDoubt(ctx, w.claim)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read commands in doubt: %w", err)
+	}
+	return snapshot, doubt, nil
+}
+
+// leave ends the ownership: in order when the claim is given up, at once when it
+// is lost.
+func (w *worker) leave(ctx context.Context, err error) error {
+	if errors.Is(err, ErrFenced) {
+		w.s.Stats.Fenced.Add(1)
+		w.log.Warn("claim is lost; dropping the lattice")
+		return err
+	}
+	if ctx.Err() == nil {
+		return err
+	}
+	if !w.saveAt.IsZero() && !errors.Is(context.Cause(ctx), ErrFenced) {
+		// Time to store is short and has its own limit; the successor can do without.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if err := w.s.deps.Ledger.SaveState(last, w.claim, w.state.Snapshot()); err != nil {
+			w.log.Warn("last snapshot not stored", "error", err)
+		}
+	}
+	return nil
+}
+
+// follow starts what feeds the worker: the events and the catalog.
+func (w *worker) follow(ctx context.Context, cancel context.CancelCauseFunc) {
+	w.tasks.Go(func() {
+		err := w.s.deps.Intake.Attach(ctx, w.claim,
+			func(d Delivery) { w.post(ctx, input{delivery: d}) },
+			func() { w.post(ctx, input{gap: true}) })
+		if err != nil && ctx.Err() == nil {
+			cancel(fmt.Errorf("attach to events: %w", err))
+		}
+	})
+	w.tasks.Go(func() { w.followDesired(ctx, cancel) })
+}
+
+// followDesired reads the catalog whenever it may have changed and, in case a
+// change goes unnoticed, every few minutes.
+func (w *worker) followDesired(ctx context.Context, cancel context.CancelCauseFunc) {
+	if w.claim.AwaitEffects != nil {
+		// The state decides nothing before it has the manifests, so nothing leaves.
+		if err := w.claim.AwaitEffects(ctx); err != nil {
+			return
+		}
+	}
+	changed := make(chan struct{}, 1)
+	poke := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	poke()
+	w.tasks.Go(func() {
+		if err := w.s.deps.Desired.Watch(ctx, w.claim.Key, poke); err != nil && ctx.Err() == nil {
+			cancel(fmt.Errorf("watch catalog: %w", err))
+		}
+	})
+	reread := time.NewTicker(w.s.cfg.Reread)
+	defer reread.Stop()
+	retry := time.Second
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-reread.C:
+		}
+		apps, err := w.s.deps.Desired.Deployed(ctx, w.claim.Key)
+		if err != nil {
+			w.log.Warn("catalog not readable; trying again", "error", err, "in", retry)
+			t := time.AfterFunc(retry, poke)
+			defer t.Stop()
+			retry = min(2*retry, time.Minute)
+			continue
+		}
+		retry = time.Second
+		w.post(ctx, input{cause: causeCatalog, decide: func(st *core.State, now time.Time) (core.Decision, error) {
+			return st.Desired(apps, now)
+		}})
+	}
+}
+
+// post hands an input to the worker.
+func (w *worker) post(ctx context.Context, in input) {
+	select {
+	case w.inbox <- in:
+	case <-ctx.Done():
+	}
+}
+
+func (w *worker) handle(ctx context.Context, in input) error {
+	switch {
+	case in.look != nil:
+		in.look(w.state)
+		return nil
+	case in.gap:
+		return w.decide(ctx, causeGap, func(st *core.State, now time.Time) (core.Decision, error) { return st.Gap(now), nil })
+	case in.decide != nil:
+		return w.decide(ctx, in.cause, in.decide)
+	}
+	return w.event(ctx, in.delivery)
+}
+
+// event folds one event, and acknowledges it once what it led to is stored.
+func (w *worker) event(ctx context.Context, d Delivery) error {
+	w.s.Stats.Events.Add(1)
+	w.lastInput = d.Data
+	now := time.Now()
+	dec := w.state.Event(d.Data, now)
+	if dec.Unchanged {
+		w.s.Stats.Unchanged.Add(1)
+		if !dec.Wake.IsZero() {
+			w.wake(dec.Wake)
+		}
+		d.Ack()
+		return nil
+	}
+	if dec.Dropped != nil {
+		w.s.Stats.Dropped.Add(1)
+		w.log.Debug("event dropped", "reason", dec.Dropped)
+	}
+	if err := w.carryOut(ctx, dec, eventCause(d.Data, now)); err != nil {
+		return err
+	}
+	d.Ack()
+	return nil
+}
+
+func (w *worker) tick(ctx context.Context) error {
+	now := time.Now()
+	if !w.saveAt.IsZero() && !now.Before(w.saveAt) {
+		if err := w.save(ctx, w.state.Snapshot()); err != nil {
+			return err
+		}
+	}
+	return w.decide(ctx, causeTimer, func(st *core.State, now time.Time) (core.Decision, error) { return st.Tick(now), nil })
+}
+
+// decide makes a decision in the state's goroutine and carries it out.
+func (w *worker) decide(ctx context.Context, c cause, f func(*core.State, time.Time) (core.Decision, error)) error {
+	now := time.Now()
+	c.at = now
+	d, err := f(w.state, now)
+	if err != nil {
+		return err
+	}
+	return w.carryOut(ctx, d, c)
+}
+
+// wake sets the timer to the earlier of what the state and the snapshot want.
+func (w *worker) wake(at time.Time) {
+	w.wakeAt = at
+	if at.IsZero() || !w.saveAt.IsZero() && w.saveAt.Before(at) {
+		at = w.saveAt
+	}
+	if at.IsZero() {
+		w.timer.Reset(time.Hour)
+		return
+	}
+	w.timer.Reset(max(time.Until(at), 0))
+}
+
+// save stores a snapshot and ends the wait for one.
+func (w *worker) save(ctx context.Context, state []byte) error {
+	w.saveAt = time.Time{}
+	if err := w.s.deps.Ledger.SaveState(ctx, w.claim, state); err != nil {
+		return fmt.Errorf("save state: %w", err)
+	}
+	return nil
+}
+
+// statusQueue holds the newest unpublished status of each application. Its
+// goroutine exists only while there is something to publish.
+type statusQueue struct {
+	mu      sync.Mutex
+	waiting map[string]tenancy.Status
+	busy    bool
+}
