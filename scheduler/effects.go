@@ -41,9 +41,9 @@ func (w *worker) carryOut(ctx context.Context, d core.Decision, c cause) error {
 	for _, st := range d.Statuses {
 		w.publish(ctx, st)
 	}
-	if w.claim.Recovered != nil && w.state.Recovered() {
-		w.claim.Recovered()
-		w.claim.Recovered = nil
+	if !w.recovered && w.state.Recovered() {
+		w.recovered = true
+		w.claim.recovered()
 	}
 	w.wake(d.Wake)
 	return nil
@@ -87,12 +87,10 @@ func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 	if ctx.Err() != nil {
 		return
 	}
-	if w.claim.MayAct != nil {
-		if err := w.claim.MayAct(); err != nil {
-			w.log.Warn("command held back", "command", cmd.ID, "reason", err)
-			w.reply(ctx, cmd, lattice.Reply{Outcome: lattice.Unknown, Message: err.Error()})
-			return
-		}
+	if err := w.claim.mayAct(); err != nil {
+		w.log.Warn("command held back", "command", cmd.ID, "reason", err)
+		w.reply(ctx, cmd, lattice.Reply{Outcome: lattice.Unknown, Message: err.Error()})
+		return
 	}
 	sctx, span := w.s.startSend(ctx, w.claim, cmd)
 	r := w.s.deps.Hosts.Send(sctx, w.claim, cmd)

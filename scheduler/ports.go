@@ -21,14 +21,42 @@ import (
 type Claim struct {
 	Key   tenancy.LatticeKey
 	Epoch uint64
-	// MayAct, when set, is asked immediately before every effect: nil, or why it
-	// must not leave. It does no I/O.
+	// Guard ties the claim to whoever granted it; nil means that nothing but the
+	// fence can take it away.
+	Guard *Guard
+}
+
+// Guard is how a claim's grantor and the worker that acts under it speak to each
+// other. Any of the functions may be nil.
+type Guard struct {
+	// MayAct is asked immediately before every effect: nil, or why it must not
+	// leave. It does no I/O.
 	MayAct func() error
-	// AwaitEffects, when set, blocks until effects may leave for the first time;
-	// it returns ctx's cause if that ends first.
+	// AwaitEffects blocks until effects may leave for the first time; it returns
+	// ctx's cause if that ends first.
 	AwaitEffects func(ctx context.Context) error
-	// Recovered, when set, is told that the worker has gathered its lattice and acts.
+	// Recovered is told that the worker has gathered its lattice and acts.
 	Recovered func()
+}
+
+func (c Claim) mayAct() error {
+	if c.Guard == nil || c.Guard.MayAct == nil {
+		return nil
+	}
+	return c.Guard.MayAct()
+}
+
+func (c Claim) awaitEffects(ctx context.Context) error {
+	if c.Guard == nil || c.Guard.AwaitEffects == nil {
+		return nil
+	}
+	return c.Guard.AwaitEffects(ctx)
+}
+
+func (c Claim) recovered() {
+	if c.Guard != nil && c.Guard.Recovered != nil {
+		c.Guard.Recovered()
+	}
 }
 
 // Errors of the ports.

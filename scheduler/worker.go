@@ -27,6 +27,9 @@ type worker struct {
 	slots   chan struct{}
 	stopped chan struct{}
 
+	// recovered: the grantor of the claim has been told that the worker acts.
+	recovered bool
+
 	timer *time.Timer
 	// saveAt is when the snapshot of the hosts is due; zero when it is not.
 	saveAt time.Time
@@ -159,11 +162,9 @@ func (w *worker) follow(ctx context.Context, cancel context.CancelCauseFunc) {
 // followDesired reads the catalog whenever it may have changed and, in case a
 // change goes unnoticed, every few minutes.
 func (w *worker) followDesired(ctx context.Context, cancel context.CancelCauseFunc) {
-	if w.claim.AwaitEffects != nil {
-		// The state decides nothing before it has the manifests, so nothing leaves.
-		if err := w.claim.AwaitEffects(ctx); err != nil {
-			return
-		}
+	// The state decides nothing before it has the manifests, so nothing leaves.
+	if err := w.claim.awaitEffects(ctx); err != nil {
+		return
 	}
 	changed := make(chan struct{}, 1)
 	poke := func() {
