@@ -1,0 +1,62 @@
+package telemetry
+
+import "go.opentelemetry.io/otel/attribute"
+
+// Keys of log lines. A line carries those that apply, under these names only.
+const (
+	LogTenant  = "tenant"
+	LogLattice = "lattice"
+	LogEpoch   = "epoch"
+	LogEvent   = "event"
+	LogCommand = "command"
+	LogTraceID = "trace_id"
+	LogError   = "error"
+)
+
+// Keys of span attributes. Their values may be many: on spans that is cheap.
+// Metrics never carry lattice or host.
+const (
+	AttrTenant       = attribute.Key("wadm.account.id")
+	AttrLattice      = attribute.Key("wadm.lattice.id")
+	AttrApplication  = attribute.Key("wadm.app.name")
+	AttrVersion      = attribute.Key("wadm.app.version")
+	AttrScaler       = attribute.Key("wadm.scaler.id")
+	AttrScalerKind   = attribute.Key("wadm.scaler.kind")
+	AttrReason       = attribute.Key("wadm.reason")
+	AttrEpoch        = attribute.Key("wadm.owner.epoch")
+	AttrInstance     = attribute.Key("wadm.instance")
+	AttrCommands     = attribute.Key("wadm.commands") // how many were decided
+	AttrCommandID    = attribute.Key("wadm.command.id")
+	AttrCommandKind  = attribute.Key("wadm.command.kind")
+	AttrCommandCount = attribute.Key("wadm.command.count") // instances asked for
+	AttrEventID      = attribute.Key("wadm.event.id")
+	AttrEventType    = attribute.Key("wadm.event.type")
+	AttrEventTime    = attribute.Key("wadm.event.time") // RFC 3339, the host's clock
+	AttrHost         = attribute.Key("wadm.host.id")
+	AttrOperation    = attribute.Key("wadm.api.operation")
+	AttrResult       = attribute.Key("wadm.result")
+	AttrSequence     = attribute.Key("wadm.ledger.sequence")
+	AttrWanted       = attribute.Key("wadm.wanted") // instances a scaler wants
+	AttrHave         = attribute.Key("wadm.have")   // instances it has
+)
+
+// Names of spans. They are few: what varies is an attribute. The functions
+// take words of a fixed vocabulary, never names a tenant chose.
+const (
+	SpanDecide   = "decide"
+	SpanAppend   = "append commands"
+	SpanConfirm  = "confirm command"
+	SpanTimer    = "process timer"
+	SpanManifest = "process manifest"
+	SpanTakeOver = "take over lattice"
+	SpanHandOver = "hand over lattice"
+)
+
+// SpanEvent names the root span of a received event: "process host_heartbeat".
+func SpanEvent(eventType string) string { return "process " + eventType }
+
+// SpanCommand names the span of a command on its way: "send scale_component".
+func SpanCommand(kind string) string { return "send " + kind }
+
+// SpanAPI names the span of a request: "api model.put".
+func SpanAPI(operation string) string { return "api " + operation }
