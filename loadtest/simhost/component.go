@@ -107,7 +107,7 @@ func (h *Host) scale(s scale, rec *Record, done func()) {
 	h.fetch(s.ref, func(img Image) {
 		h.componentTable.use(func() {
 			if img.Denied != "" {
-				h.scaleFailed(s, img.Denied)
+				h.scaleFailed(s, img.Claims, img.Denied)
 				done()
 				return
 			}
@@ -140,13 +140,14 @@ func (h *Host) instantiate(s scale, img Image, done func()) {
 	if failed == "" {
 		failed = badReference(s.ref)
 	}
+	claims := img.Claims
 	if failed != "" {
-		failed = "failed to fetch component: " + failed
+		failed, claims = "failed to fetch component: "+failed, nil
 	} else {
 		failed = h.resolve(s.config)
 	}
 	if failed != "" {
-		h.scaleFailed(s, failed)
+		h.scaleFailed(s, claims, failed)
 		done()
 		return
 	}
@@ -154,7 +155,7 @@ func (h *Host) instantiate(s scale, img Image, done func()) {
 	l.store.touch(s.id, s.ref)
 	h.compile(&h.componentTable, img, func() {
 		if img.CompileError != "" {
-			h.scaleFailed(s, img.CompileError)
+			h.scaleFailed(s, img.Claims, img.CompileError)
 			done()
 			return
 		}
@@ -178,7 +179,7 @@ func (h *Host) rescale(c *component, s scale, rec *Record) {
 	reconfigured := !slices.Equal(c.config, s.config)
 	if reconfigured {
 		if failed := h.resolve(s.config); failed != "" {
-			h.scaleFailed(s, failed)
+			h.scaleFailed(s, c.claims, failed)
 			return
 		}
 	}
@@ -318,9 +319,13 @@ func (h *Host) scaled(id, image string, n uint32, annotations *dict, hostID stri
 	h.emit(lattice.ComponentScaled, o.str("component_id", id).str("host_id", hostID).str("image_ref", image).num("max_instances", int64(n)).end())
 }
 
-func (h *Host) scaleFailed(s scale, text string) {
-	h.emit(lattice.ComponentScaleFailed, newObject(h.lattice.scratch()).raw("annotations", h.lattice.dict(s.annotations).json).
-		str("component_id", s.id).str("error", text).str("host_id", s.hostID).str("image_ref", s.ref).num("max_instances", int64(s.count)).end())
+// scaleFailed tells of a failure; claims are those of an image that could be read.
+func (h *Host) scaleFailed(s scale, claims *Claims, text string) {
+	o := newObject(h.lattice.scratch()).raw("annotations", h.lattice.dict(s.annotations).json)
+	if claims != nil {
+		o = o.str("public_key", claims.Subject)
+	}
+	h.emit(lattice.ComponentScaleFailed, o.str("component_id", s.id).str("error", text).str("host_id", s.hostID).str("image_ref", s.ref).num("max_instances", int64(s.count)).end())
 }
 
 // auctionComponent bids where the constraints fit. Real hosts take the

@@ -19,7 +19,8 @@
 // RemoveComponent and RemoveProvider (an operator's hand), StartComponent and
 // StartProvider (work of somebody else), SetProviderHealth. What images do is
 // answered by Config.Images: slow to fetch, slow to compile, broken, endless.
-// What the network does is Config.Faults.
+// What the network does at random is Config.Faults; what becomes of one certain
+// command is Config.Fate.
 //
 // What a test can see: Commands lists every command that wanted to change
 // something, with epoch, instance and trace; OnCommand sees them as they are

@@ -7,3 +7,10 @@ func (h *Host) Beat() {
 	h.late++
 	h.flushBeats()
 }
+
+// Doing counts the requests that are not done yet.
+func (h *Host) Doing() int {
+	h.lattice.mu.Lock()
+	defer h.lattice.mu.Unlock()
+	return len(h.doing)
+}

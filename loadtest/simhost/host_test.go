@@ -156,10 +156,8 @@ func TestCompilingHostHoldsItsTable(t *testing.T) {
 			h := w.host(simhost.HostConfig{HeartbeatInterval: 5 * time.Second})
 			w.heard()
 			w.ask(on("component.scale", h), scaleTo(h, "big", "big", 1, "s"))
-			for _, subject := range []string{on("host.get", h)} {
-				if err := w.unheard(subject, ""); !timedOut(err) {
-					t.Errorf("%s of a compiling host: %v", subject, err)
-				}
+			if err := w.unheard(on("host.get", h), ""); !timedOut(err) {
+				t.Errorf("host.get of a compiling host: %v", err)
 			}
 			if err := w.unheard("host.ping", ""); timedOut(err) != mutes {
 				t.Errorf("ping of a compiling host that mutes %v: %v", mutes, err)
@@ -274,6 +272,70 @@ func TestImpossibleHostsAreRefused(t *testing.T) {
 		w.sim.Close()
 		if _, err := w.sim.AddHost(simhost.HostConfig{}); !errors.Is(err, simhost.ErrClosed) {
 			t.Errorf("host in a closed lattice: %v", err)
+		}
+	})
+}
+
+func TestUpdateThatMutesHoldsBackWhatTheHostSays(t *testing.T) {
+	t.Parallel()
+	images := func(ref string) simhost.Image {
+		if ref == "img:2" {
+			return simhost.Image{Compile: 12 * time.Second, Mutes: true}
+		}
+		return simhost.Image{}
+	}
+	bubble(t, simhost.Config{Images: images}, func(t *testing.T, w *world) {
+		h := w.host(simhost.HostConfig{HeartbeatInterval: 5 * time.Second})
+		w.ask(on("component.scale", h), scaleTo(h, "c", "img:1", 1, "s"))
+		w.heard()
+		begin := time.Now()
+		w.ask(on("component.update", h), encode(map[string]any{"component_id": "c", "new_component_ref": "img:2", "host_id": h.ID()}))
+		time.Sleep(13 * time.Second)
+		events := w.heard("host", "component")
+		diff(t, "events", []string{"host_heartbeat", "host_heartbeat", "component_scaled c img:2 1", "component_scaled c img:2 0"}, brief(events))
+		for i, e := range events {
+			// All are heard at the end and say when they happened.
+			said := []time.Duration{5 * time.Second, 10 * time.Second, 12 * time.Second, 12 * time.Second}[i]
+			diff(t, e.Kind, []time.Duration{12 * time.Second, said}, []time.Duration{e.At.Sub(begin).Truncate(time.Second), e.Time.Sub(begin).Truncate(time.Second)})
+		}
+	})
+}
+
+func TestOperatorsHandIsNoViolation(t *testing.T) {
+	t.Parallel()
+	bubble(t, simhost.Config{}, func(t *testing.T, w *world) {
+		h := w.host(simhost.HostConfig{})
+		w.ask(on("component.scale", h), scaleTo(h, "c", "img", 1, "s"))
+		w.ask(on("provider.start", h), startOf(h, "p", "reg/p", "s"))
+		w.heard()
+		if err := errors.Join(h.RemoveComponent("c"), h.RemoveProvider("p")); err != nil {
+			t.Fatal(err)
+		}
+		diff(t, "events", []string{"component_scaled c img 0 by s", "provider_stopped p by s"}, brief(w.heard()))
+		diff(t, "violations", []simhost.Rule{}, w.rules())
+		for _, err := range []error{h.RemoveComponent("c"), h.RemoveProvider("p"), h.SetProviderHealth("p", simhost.Hung)} {
+			if !errors.Is(err, simhost.ErrNotRunning) {
+				t.Errorf("error %v", err)
+			}
+		}
+	})
+}
+
+func TestCompactLatticeAnswersTheSame(t *testing.T) {
+	t.Parallel()
+	bubble(t, simhost.Config{Compact: true}, func(t *testing.T, w *world) {
+		h := w.host(simhost.HostConfig{})
+		w.ask(on("component.scale", h), scaleTo(h, "c", "img", 1, "s"))
+		w.ask(on("provider.start", h), startOf(h, "p", "reg/p", "s"))
+		diff(t, "inventory", "c img x1 by s, p reg/p", w.inventory(h))
+		w.heard()
+		w.ask("config.put."+string(h.ID()), `{}`)
+		diff(t, "events", []string{"config_set " + string(h.ID())}, brief(w.heard()))
+		if err := h.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.unheard(on("host.get", h), ""); !noResponders(err) {
+			t.Errorf("request to a gone host: %v", err)
 		}
 	})
 }
