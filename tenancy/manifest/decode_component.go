@@ -31,6 +31,9 @@ func (d decoder) component(n *node) (Component, *fault) {
 			direct.list = append(direct.list, k, v)
 			continue
 		}
+		if !k.isString() {
+			return c, d.wrong(k, "field identifier")
+		}
 		r, f := d.typed(v)
 		if f != nil {
 			return c, f.within(clip(k.str))
@@ -173,6 +176,7 @@ func (d decoder) traits(n *node, to *[]Trait) *fault {
 
 func (d decoder) trait(n *node) (Trait, *fault) {
 	var t Trait
+	var mixed *fault
 	f := d.structure(n, traitShape, func(name string, v *node) *fault {
 		if name == "type" {
 			return d.text(v, &t.Type)
@@ -181,7 +185,15 @@ func (d decoder) trait(n *node) (Trait, *fault) {
 		if f != nil {
 			return f
 		}
-		return d.traitProperties(r, &t)
+		c, ok := r.canonical()
+		if !ok {
+			mixed = d.after(n, "data did not match any variant of untagged enum TraitProperty")
+			return nil
+		}
+		return d.traitProperties(r, c, &t)
 	})
+	if f == nil {
+		f = mixed
+	}
 	return t, f
 }

@@ -17,12 +17,8 @@ var (
 
 // traitProperties decides by shape what the properties of a trait are: a link,
 // else a scaler, else something of somebody else's. Which type the trait claims
-// to have does not matter here.
-func (d decoder) traitProperties(n *node, t *Trait) *fault {
-	v, ok := n.canonical()
-	if !ok {
-		return d.at(n, "data did not match any variant of untagged enum TraitProperty")
-	}
+// to have does not matter here. v is the canonical form of n.
+func (d decoder) traitProperties(n, v *node, t *Trait) *fault {
 	if t.Link = d.link(v); t.Link != nil {
 		return nil
 	}

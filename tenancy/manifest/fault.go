@@ -18,6 +18,8 @@ type fault struct {
 	// empty line has column 0).
 	line, column int
 	lineOnly     bool
+	// yaml leaves out the place when it is the very start of the text.
+	yaml bool
 	// offset is the place of a JSON fault until locate turns it into a line and
 	// a column: most faults of a decode only say which variant does not fit, and
 	// finding lines for those would take time in the square of the body.
@@ -74,7 +76,7 @@ func (f *fault) message() string {
 // Error is what follows "Unable to parse manifest: ".
 func (f *fault) Error() string {
 	switch {
-	case f.line == 0:
+	case f.line == 0, f.yaml && f.line == 1 && f.column == 1:
 		return f.message()
 	case f.lineOnly:
 		return fmt.Sprintf("%s at line %d", f.message(), f.line)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"regexp"
 	"strconv"
 	"strings"
@@ -25,9 +26,9 @@ func readYAML(src []byte, b Budget) (*node, *fault) {
 		return nil, &fault{text: "invalid leading UTF-8 octet"}
 	}
 	if bytes.HasPrefix(src, []byte("\uFEFF")) {
-		return nil, &fault{text: "found character that cannot start any token", line: 1, column: 1}
+		return nil, &fault{text: "found a byte order mark", line: 1, column: 1}
 	}
-	d := yaml.NewDecoder(bytes.NewReader(src))
+	d := yaml.NewDecoder(bytes.NewReader(oldDirective(src)))
 	root, f := nextDocument(d)
 	if f != nil {
 		return nil, f
@@ -44,6 +45,25 @@ func readYAML(src []byte, b Budget) (*node, *fault) {
 		return nil, &fault{text: manyDocuments}
 	}
 	return m.node, nil
+}
+
+// oldDirective gives src with a version directive the library knows: it reads
+// YAML 1.2 as well as 1.1, but refuses to be told so.
+func oldDirective(src []byte) []byte {
+	for rest := src; len(rest) > 0; {
+		line, after, _ := bytes.Cut(rest, []byte("\n"))
+		switch trimmed := bytes.TrimSpace(line); {
+		case len(trimmed) == 0 || trimmed[0] == '#':
+			rest = after
+		case bytes.HasPrefix(line, []byte("%YAML")) && bytes.Equal(bytes.TrimSpace(line[5:]), []byte("1.2")):
+			out := bytes.Clone(src)
+			out[len(src)-len(rest)+bytes.LastIndexByte(line, '2')] = '1'
+			return out
+		default:
+			return src
+		}
+	}
+	return src
 }
 
 // nextDocument gives the next document, or nil at the end.
@@ -202,7 +222,9 @@ func (n *node) resolved() (*node, *fault) {
 	}
 }
 
-func (n *node) fault(what string) *fault { return &fault{text: what, line: n.line, column: n.column} }
+func (n *node) fault(what string) *fault {
+	return &fault{text: what, line: n.line, column: n.column, yaml: true}
+}
 
 func (n *node) resolvedScalar() (*node, *fault) {
 	c := *n
@@ -229,8 +251,8 @@ func (n *node) resolvedScalar() (*node, *fault) {
 		c.kind, c.yes = boolean, yes
 		return &c, nil
 	case "!!int":
-		v, ok, big := integerWord(n.str)
-		if big {
+		v, ok, wide := integerWord(n.str)
+		if wide {
 			return nil, n.tooBig()
 		}
 		if !ok {
@@ -256,7 +278,7 @@ func (n *node) resolvedScalar() (*node, *fault) {
 		c.kind, c.yes = boolean, yes
 		return &c, nil
 	}
-	if v, ok, big := integerWord(n.str); big {
+	if v, ok, wide := integerWord(n.str); wide {
 		return nil, n.tooBig()
 	} else if ok {
 		c.kind, c.num = integer, v
@@ -272,7 +294,11 @@ func (n *node) resolvedScalar() (*node, *fault) {
 }
 
 func (n *node) tooBig() *fault {
-	return n.fault("invalid type: integer `" + clip(n.str) + "` as u128, expected any value")
+	width := "u128"
+	if strings.HasPrefix(n.str, "-") {
+		width = "i128"
+	}
+	return n.fault("invalid type: integer `" + clip(n.str) + "` as " + width + ", expected any value")
 }
 
 func isNullWord(s string) bool { return s == "null" || s == "Null" || s == "NULL" || s == "~" }
@@ -296,8 +322,8 @@ func zeroPadded(s string) bool {
 }
 
 // integerWord reads the integers of YAML 1.2: decimal, 0x, 0o and 0b with an
-// optional sign. big says that it is an integer of more than 64 bits.
-func integerWord(s string) (v number, ok, big bool) {
+// optional sign. wide says that it is an integer of more than 64 bits.
+func integerWord(s string) (v number, ok, wide bool) {
 	digits, negative := strings.CutPrefix(s, "-")
 	if !negative {
 		digits = strings.TrimPrefix(s, "+")
@@ -319,7 +345,9 @@ func integerWord(s string) (v number, ok, big bool) {
 	u, err := strconv.ParseUint(digits, base, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		return number{}, false, true
+		// What exceeds even 128 bits is no integer any more.
+		huge, valid := new(big.Int).SetString(digits, base)
+		return number{}, false, valid && huge.BitLen() <= 128
 	case err != nil:
 		return number{}, false, false
 	case negative && u > 1<<63:
