@@ -163,6 +163,9 @@ func (t *Tracing) Endpoint() string { return t.endpoint }
 // Tracer returns the tracer of a package; name is its import path.
 func (t *Tracing) Tracer(name string) trace.Tracer { return t.provider.Tracer(name) }
 
+// Provider makes tracers for packages that name themselves.
+func (t *Tracing) Provider() trace.TracerProvider { return t.provider }
+
 // ExportFailures counts the batches of spans that could not be sent.
 func (t *Tracing) ExportFailures() int64 { return t.failed.Load() }
 

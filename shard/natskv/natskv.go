@@ -45,6 +45,8 @@ type Config struct {
 	// The server sets them aside when the stream is created. A full ledger
 	// refuses claims and commands: nothing is acted on until it is raised.
 	LedgerBytes int64
+	// Domain is the JetStream domain, empty for none.
+	Domain string
 	// Timeout bounds requests made without a deadline of their own; default 5 s.
 	Timeout time.Duration
 }
@@ -103,7 +105,7 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(cfg.Timeout))
+	js, err := openJetStream(nc, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -123,4 +125,12 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func openJetStream(nc *nats.Conn, cfg Config) (jetstream.JetStream, error) {
+	timeout := jetstream.WithDefaultTimeout(cfg.Timeout)
+	if cfg.Domain != "" {
+		return jetstream.NewWithDomain(nc, cfg.Domain, timeout)
+	}
+	return jetstream.New(nc, timeout)
 }
