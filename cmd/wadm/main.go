@@ -1,0 +1,34 @@
+// Command wadm is the server: it keeps the applications of wasmCloud lattices
+// as their manifests want them.
+//
+// It takes upstream wadm's place: same flags, variables, --version and NATS
+// API. The first SIGTERM or SIGINT stops it in order and ends with exit code
+// 0; a second one ends it at once. Start reading at run.go; what a running
+// server consists of is in serve.go.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		cancel(stopSignal{<-signals})
+		// Whoever asks twice does not want to wait for the hand-over.
+		fmt.Fprintf(os.Stderr, "wadm: %v again, stopping at once\n", <-signals)
+		os.Exit(exitFailed)
+	}()
+	os.Exit(Run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// stopSignal is the cause of the end of a context that a signal ended.
+type stopSignal struct{ os.Signal }
+
+func (s stopSignal) Error() string { return "received " + s.String() }
