@@ -160,9 +160,6 @@ func (t *Tracing) Enabled() bool { return t.sdk != nil }
 // Endpoint is the receiver, empty when tracing is off.
 func (t *Tracing) Endpoint() string { return t.endpoint }
 
-// Provider makes tracers. When tracing is off its spans cost nothing.
-func (t *Tracing) Provider() trace.TracerProvider { return t.provider }
-
 // Tracer returns the tracer of a package; name is its import path.
 func (t *Tracing) Tracer(name string) trace.Tracer { return t.provider.Tracer(name) }
 
