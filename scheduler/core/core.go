@@ -128,7 +128,8 @@ type State struct {
 
 	dirty dirt
 	// recovering: hosts, links and manifests are being gathered; nothing is decided yet.
-	recovering bool
+	// started: Start has been called; what arrives before it is only kept.
+	recovering, started bool
 	desired    bool
 	// roll are the hosts that answered the roll call and not yet more.
 	roll map[lattice.HostID]bool
@@ -163,7 +164,7 @@ func New(cfg Config) *State {
 		known: map[string]bool{}, published: map[string]tenancy.Status{},
 		flights: map[target]*flight{}, hostFlight: map[lattice.HostID]map[target]*flight{},
 		backoffs: map[target]*backoff{}, settled: map[target]string{},
-		queries: map[Query]*asked{}, looking: map[string]time.Time{}, retired: map[string]bool{},
+		queries: map[Query]*asked{}, recovering: true, looking: map[string]time.Time{}, retired: map[string]bool{},
 		dirty: dirt{
 			units: map[lattice.WorkloadID]bool{}, links: map[lattice.LinkID]bool{},
 			configs: map[string]bool{}, apps: map[string]bool{},
@@ -176,7 +177,7 @@ func New(cfg Config) *State {
 // is decided until the lattice has been gathered.
 func (s *State) Start(snapshot []byte, doubt []lattice.Command, now time.Time) (Decision, error) {
 	d := s.begin()
-	s.recovering = true
+	s.started = true
 	s.nextSync = now.Add(s.cfg.Resync)
 	if err := s.restore(snapshot, now); err != nil {
 		return Decision{}, err
@@ -334,7 +335,7 @@ func (s *State) begin() *Decision {
 }
 
 func (s *State) finish(d *Decision, now time.Time) Decision {
-	if s.recovering && s.gathered() {
+	if s.recovering && s.started && s.gathered() {
 		s.recovering = false
 		s.everythingDirty()
 	}
