@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"wadm/scheduler"
@@ -24,9 +23,9 @@ const (
 // Errors of consumers in the wire's numbering that nats.go has no name for.
 const codeConsumerInvalid jetstream.ErrorCode = 10012
 
-// stuckAfter is how many tries a consumer may be neither there nor absent before
-// it is deleted: its server is gone and the cluster still knows its name.
-const stuckAfter = 6
+// stuckAfter is how often a consumer may fail to answer before it is deleted and
+// made anew: its server is gone and the cluster still knows its name.
+const stuckAfter = 2
 
 // consumerName is the durable name of a lattice's consumer. The tenant is in the
 // stream's name.
@@ -76,7 +75,8 @@ func (a *attachment) newer(have jetstream.ConsumerConfig) bool {
 // bring tries until the consumer is there. first says that no request of ours
 // can be open; created tells that it was made anew and events may be missed.
 func (a *attachment) bring(ctx context.Context, first bool) (created bool, err error) {
-	stuck := 0
+	// A lost consumer is most likely missing; one never seen may be anybody's.
+	look, stuck := first, 0
 	for try := 0; ; try++ {
 		select {
 		case a.in.creates <- struct{}{}:
@@ -85,7 +85,7 @@ func (a *attachment) bring(ctx context.Context, first bool) (created bool, err e
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		}
-		created, err = a.bringOnce(ctx, first, stuck >= stuckAfter)
+		created, err = a.bringOnce(ctx, first, look, stuck >= stuckAfter)
 		<-a.in.creates
 		switch {
 		case err == nil:
@@ -94,8 +94,11 @@ func (a *attachment) bring(ctx context.Context, first bool) (created bool, err e
 			return false, context.Cause(ctx)
 		case errors.Is(err, scheduler.ErrFenced):
 			return false, err
-		case errors.Is(err, jetstream.ErrConsumerExists):
+		case look:
 			stuck++
+		case errors.Is(err, jetstream.ErrConsumerExists):
+			look = true
+			continue
 		}
 		level := a.in.log.Debug
 		if try == 5 {
@@ -108,42 +111,24 @@ func (a *attachment) bring(ctx context.Context, first bool) (created bool, err e
 	}
 }
 
-// bringOnce takes over the consumer that exists or makes one. A reset puts an
-// existing one back to what was acknowledged, so that the events the previous
-// owner left come at once instead of after the wait for its acknowledgements.
-func (a *attachment) bringOnce(ctx context.Context, first, stuck bool) (created bool, err error) {
+// bringOnce takes over the consumer that exists or makes one.
+func (a *attachment) bringOnce(ctx context.Context, first, look, stuck bool) (created bool, err error) {
 	began := time.Now()
-	js, stream := a.in.s.js, a.ev.stream
-	have, err := js.ResetConsumer(ctx, stream, a.consumer)
-	switch {
-	case err == nil:
-		if a.newer(have.Config) {
-			return false, fmt.Errorf("consumer %s of epoch %s: %w", a.consumer, have.Config.Metadata[metaEpoch], scheduler.ErrFenced)
-		}
-		// Somebody else's standing request would take every other event.
-		foreign := first && have.NumWaiting > 0
-		if a.suits(have.Config) && !foreign {
-			a.in.stats.reset.Add(1)
-			a.found(false)
-			return false, nil
-		}
-		a.in.log.Info("consumer of events replaced", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "epoch", a.claim.Epoch, "foreign_requests", foreign)
-		if err := js.DeleteConsumer(ctx, stream, a.consumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return false, fmt.Errorf("delete consumer %s: %w", a.consumer, err)
-		}
-		if err := a.create(ctx, have.ResetSeq); err != nil {
-			return false, err
-		}
-		// Nothing is missed: the new one starts where the old one stood.
-		a.found(false)
-		return false, nil
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrConsumerNotFound):
-	default:
-		return false, fmt.Errorf("reset consumer %s: %w", a.consumer, err)
-	}
-	if stuck {
-		if err := js.DeleteConsumer(ctx, stream, a.consumer); err != nil {
-			a.in.log.Debug("stuck consumer not deleted", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "error", err)
+	if look {
+		// A reset of a missing consumer would not be answered; this is.
+		have, err := a.in.s.js.Consumer(ctx, a.ev.stream, a.consumer)
+		switch {
+		case err == nil:
+			return false, a.takeOver(ctx, have.CachedInfo(), first)
+		case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		case stuck:
+			// The cluster knows the name and nobody answers for it.
+			a.in.log.Warn("consumer of events does not answer, it is made anew", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "epoch", a.claim.Epoch)
+			if err := a.in.s.js.DeleteConsumer(ctx, a.ev.stream, a.consumer); err != nil {
+				a.in.log.Debug("consumer not deleted", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "error", err)
+			}
+		default:
+			return false, fmt.Errorf("look up consumer %s: %w", a.consumer, err)
 		}
 	}
 	if err := a.ev.look(ctx, began); err != nil {
@@ -160,6 +145,36 @@ func (a *attachment) bringOnce(ctx context.Context, first, stuck bool) (created 
 	}
 	a.found(true)
 	return true, nil
+}
+
+// takeOver makes an existing consumer ours. A reset puts it back to what was
+// acknowledged, so that the events the previous owner left come at once instead
+// of after the wait for its acknowledgements.
+func (a *attachment) takeOver(ctx context.Context, have *jetstream.ConsumerInfo, first bool) error {
+	js, stream := a.in.s.js, a.ev.stream
+	if a.newer(have.Config) {
+		return fmt.Errorf("consumer %s of epoch %s: %w", a.consumer, have.Config.Metadata[metaEpoch], scheduler.ErrFenced)
+	}
+	// Somebody else's standing request would take every other event.
+	foreign := first && have.NumWaiting > 0
+	if !foreign && a.suits(have.Config) {
+		if _, err := js.ResetConsumer(ctx, stream, a.consumer); err != nil {
+			return fmt.Errorf("reset consumer %s: %w", a.consumer, err)
+		}
+		a.in.stats.reset.Add(1)
+		a.found(false)
+		return nil
+	}
+	a.in.log.Info("consumer of events replaced", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "epoch", a.claim.Epoch, "foreign_requests", foreign)
+	if err := js.DeleteConsumer(ctx, stream, a.consumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return fmt.Errorf("delete consumer %s: %w", a.consumer, err)
+	}
+	// Nothing is missed: the new one starts where the old one stood.
+	if err := a.create(ctx, have.AckFloor.Stream+1); err != nil {
+		return err
+	}
+	a.found(false)
+	return nil
 }
 
 // found: the consumer is there and has no request of ours yet.

@@ -3,8 +3,9 @@ package natsjs
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,21 +35,15 @@ func (d *Discovery) Refused() uint64 { return d.refused.Load() }
 func (d *Discovery) Discover(ctx context.Context, found func(tenancy.LatticeKey)) error {
 	started := make(chan *nats.Msg, 1024)
 	subs := map[*nats.Subscription]*events{}
-	var mu sync.Mutex // found is called from one goroutine; subs is read there only
 	defer func() {
 		for sub := range subs {
 			_ = sub.Unsubscribe()
 		}
 	}()
+	// Tenants may be added at any time.
 	listen := func() error {
-		mu.Lock()
-		defer mu.Unlock()
 		for _, e := range d.s.allEvents() {
-			known := false
-			for _, have := range subs {
-				known = known || have == e
-			}
-			if known {
+			if slices.Contains(slices.Collect(maps.Values(subs)), e) {
 				continue
 			}
 			sub, err := d.s.nc.ChanSubscribe(e.prefix()+"wasmbus.evt.*.host_started", started)
@@ -65,7 +60,7 @@ func (d *Discovery) Discover(ctx context.Context, found func(tenancy.LatticeKey)
 		if err := listen(); err != nil {
 			return err
 		}
-		for e := range eventsOf(subs) {
+		for _, e := range subs {
 			d.list(ctx, e, found)
 		}
 	wait:
@@ -80,17 +75,6 @@ func (d *Discovery) Discover(ctx context.Context, found func(tenancy.LatticeKey)
 				break wait
 			case <-ctx.Done():
 				return context.Cause(ctx)
-			}
-		}
-	}
-}
-
-// eventsOf yields each stream once.
-func eventsOf(subs map[*nats.Subscription]*events) func(func(*events) bool) {
-	return func(yield func(*events) bool) {
-		for _, e := range subs {
-			if !yield(e) {
-				return
 			}
 		}
 	}

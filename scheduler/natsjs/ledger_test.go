@@ -1,0 +1,342 @@
+package natsjs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/config/natsconn/natstest"
+	"wadm/scheduler"
+	"wadm/scheduler/lattice"
+	"wadm/scheduler/natsjs"
+)
+
+func commands(ids ...string) []lattice.Command {
+	var cmds []lattice.Command
+	for _, id := range ids {
+		cmds = append(cmds, lattice.Command{
+			ID: id, Kind: lattice.ScaleComponent, Host: "H", Workload: "w", Image: "i", Count: 1,
+			Reason: "because", SentAt: time.Unix(1, 0).UTC(),
+		})
+	}
+	return cmds
+}
+
+func ids(cmds []lattice.Command) []string {
+	out := []string{}
+	for _, c := range cmds {
+		out = append(out, c.ID)
+	}
+	return out
+}
+
+func inDoubt(t testing.TB, l *natsjs.Ledger, c scheduler.Claim) []string {
+	t.Helper()
+	cmds, err := l.InDoubt(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids(cmds)
+}
+
+func TestCommandsStayInDoubtUntilTheirOutcomeIsNoted(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	background(t, l.Run)
+	c := claim(t, js, lattice1("default"))
+	other := claim(t, js, lattice1("default2"))
+	if got := inDoubt(t, l, c); len(got) != 0 {
+		t.Errorf("new ledger: %v", got)
+	}
+	for _, batch := range [][]string{{"a", "b"}, {"c"}, {"d", "a"}} {
+		if err := l.Append(t.Context(), c, commands(batch...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Append(t.Context(), other, commands("x")); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"b", "c", "d", "a"}, inDoubt(t, l, c)); diff != "" {
+		t.Error(diff)
+	}
+	if err := l.Resolve(t.Context(), c, []string{"b", "a"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "note", func() bool { return cmp.Equal(inDoubt(t, l, c), []string{"c", "d"}) })
+	// The same decision again, after its outcome was known: in doubt again.
+	if err := l.Append(t.Context(), c, commands("a")); err != nil {
+		t.Fatal(err)
+	}
+	next := claim(t, js, c.Key)
+	got, err := l.InDoubt(t.Context(), next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(commands("c", "d", "a"), got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"x"}, inDoubt(t, l, other)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNothingIsStoredUnderAnOlderClaim(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	background(t, l.Run)
+	old := claim(t, js, lattice1("default"))
+	if err := l.SaveState(t.Context(), old, []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	c := claim(t, js, old.Key)
+	if err := l.Append(t.Context(), old, commands("a")); !errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("append: %v", err)
+	}
+	if err := l.SaveState(t.Context(), old, []byte("two")); !errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("save: %v", err)
+	}
+	if _, err := l.InDoubt(t.Context(), old); !errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("in doubt: %v", err)
+	}
+	if _, err := l.LoadState(t.Context(), old); !errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("load: %v", err)
+	}
+	if err := l.Append(t.Context(), c, commands("b")); err != nil {
+		t.Fatal(err)
+	}
+	// The note of the old owner must not settle the new one's command.
+	if err := l.Resolve(t.Context(), old, []string{"b"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Resolve(t.Context(), c, []string{"other"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "note of the owner", func() bool { return subjectMessages(t, js, "wadm.cmd.default.default") == 2 })
+	if diff := cmp.Diff([]string{"b"}, inDoubt(t, l, c)); diff != "" {
+		t.Error(diff)
+	}
+	if state, err := l.LoadState(t.Context(), c); err != nil || string(state) != "one" {
+		t.Errorf("state %q, %v", state, err)
+	}
+	if err := l.Append(t.Context(), scheduler.Claim{Key: lattice1("free")}, commands("a")); !errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("claim without epoch: %v", err)
+	}
+}
+
+func subjectMessages(t testing.TB, js jetstream.JetStream, subject string) uint64 {
+	t.Helper()
+	st, err := js.Stream(t.Context(), "wadm_ledger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := st.Info(t.Context(), jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.State.Subjects[subject]
+}
+
+func TestStateIsReplaced(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	if state, err := l.LoadState(t.Context(), c); err != nil || state != nil {
+		t.Errorf("no state: %v %v", state, err)
+	}
+	for _, s := range []string{"one", "two", ""} {
+		if err := l.SaveState(t.Context(), c, []byte(s)); err != nil {
+			t.Fatal(err)
+		}
+		if state, err := l.LoadState(t.Context(), c); err != nil || state == nil || string(state) != s {
+			t.Errorf("state %q, %v, want %q", state, err, s)
+		}
+	}
+	if n := subjectMessages(t, js, "wadm.state.default.default"); n != 1 {
+		t.Errorf("%d states are kept", n)
+	}
+	if err := l.SaveState(t.Context(), c, make([]byte, 2<<20)); err == nil || errors.Is(err, scheduler.ErrUnknownOutcome) {
+		t.Errorf("too large a state: %v", err)
+	}
+}
+
+func TestLargeBatchesAreStoredInParts(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t, natstest.WithMaxPayload(64<<10))
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	var all []string
+	for i := range 1000 {
+		all = append(all, fmt.Sprintf("%04d", i))
+	}
+	if err := l.Append(t.Context(), c, commands(all...)); err != nil {
+		t.Fatal(err)
+	}
+	if n := subjectMessages(t, js, "wadm.cmd.default.default"); n < 2 || n > 5 {
+		t.Errorf("%d messages", n)
+	}
+	if diff := cmp.Diff(all, inDoubt(t, l, c)); diff != "" {
+		t.Error(diff)
+	}
+	huge := commands("huge")
+	huge[0].Reason = strings.Repeat("x", 64<<10)
+	if err := l.Append(t.Context(), c, huge); err == nil || errors.Is(err, scheduler.ErrUnknownOutcome) {
+		t.Errorf("huge command: %v", err)
+	}
+}
+
+func TestOneAppendIsOneMessageWithTTLUnderTheEpoch(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	if err := l.Append(t.Context(), c, commands("a", "b", "c")); err != nil {
+		t.Fatal(err)
+	}
+	if n := subjectMessages(t, js, "wadm.cmd.default.default"); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+	st, err := js.Stream(t.Context(), "wadm_ledger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := st.GetLastMsgForSubject(t.Context(), "wadm.cmd.default.default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Header.Get("Nats-TTL"); got != "180s" {
+		t.Errorf("TTL %q", got)
+	}
+	if got, want := m.Header.Get("Nats-Msg-Id"), fmt.Sprintf("default.default/%d/", c.Epoch); !strings.HasPrefix(got, want) {
+		t.Errorf("id %q", got)
+	}
+	if got := m.Header.Get("Nats-Expected-Last-Subject-Sequence"); got != fmt.Sprint(c.Epoch) {
+		t.Errorf("condition %q", got)
+	}
+}
+
+// A write whose answer is lost is either stored or not; both are tried.
+func TestAppendWithoutAnswerIsUnknownOrSettledBySecondTry(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	open(t, srv.Connect(t), natsjs.Config{})
+	c := claim(t, js, lattice1("default"))
+
+	t.Run("failed but stored", func(t *testing.T) {
+		t.Parallel()
+		nc, wire := proxied(t, srv)
+		l := natsjs.NewLedger(open(t, nc, natsjs.Config{AppendTimeout: 200 * time.Millisecond}))
+		wire.dropAnswers.Store(true)
+		if err := l.Append(t.Context(), c, commands("stored")); !errors.Is(err, scheduler.ErrUnknownOutcome) {
+			t.Errorf("append: %v", err)
+		}
+		wire.dropAnswers.Store(false)
+		direct := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+		n := 0
+		for _, id := range inDoubt(t, direct, c) {
+			if id == "stored" {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("stored %d times", n)
+		}
+	})
+	t.Run("failed and not stored", func(t *testing.T) {
+		t.Parallel()
+		nc, wire := proxied(t, srv)
+		l := natsjs.NewLedger(open(t, nc, natsjs.Config{AppendTimeout: 200 * time.Millisecond}))
+		wire.dropRequests.Store(true)
+		if err := l.Append(t.Context(), c, commands("not stored")); !errors.Is(err, scheduler.ErrUnknownOutcome) {
+			t.Errorf("append: %v", err)
+		}
+		direct := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+		for _, id := range inDoubt(t, direct, c) {
+			if id == "not stored" {
+				t.Error("stored")
+			}
+		}
+	})
+	t.Run("first answer lost", func(t *testing.T) {
+		t.Parallel()
+		nc, wire := proxied(t, srv)
+		l := natsjs.NewLedger(open(t, nc, natsjs.Config{AppendTimeout: 300 * time.Millisecond}))
+		before := subjectMessages(t, js, "wadm.cmd.default.second")
+		second := claim(t, js, lattice1("second"))
+		wire.dropAnswers.Store(true)
+		heal := time.AfterFunc(150*time.Millisecond, func() { wire.dropAnswers.Store(false) })
+		defer heal.Stop()
+		if err := l.Append(t.Context(), second, commands("once")); err != nil {
+			t.Errorf("append: %v", err)
+		}
+		if n := subjectMessages(t, js, "wadm.cmd.default.second"); n != before+1 {
+			t.Errorf("%d messages", n-before)
+		}
+	})
+	t.Run("fenced meanwhile", func(t *testing.T) {
+		t.Parallel()
+		nc, wire := proxied(t, srv)
+		l := natsjs.NewLedger(open(t, nc, natsjs.Config{AppendTimeout: 300 * time.Millisecond}))
+		third := claim(t, js, lattice1("third"))
+		wire.dropRequests.Store(true)
+		heal := time.AfterFunc(100*time.Millisecond, func() {
+			_, err := js.Publish(context.Background(), "wadm.own.default.third", nil)
+			if err != nil {
+				t.Error(err)
+			}
+			wire.dropRequests.Store(false)
+		})
+		defer heal.Stop()
+		if err := l.Append(t.Context(), third, commands("late")); !errors.Is(err, scheduler.ErrFenced) {
+			t.Errorf("append: %v", err)
+		}
+	})
+}
+
+func TestDefiniteFailuresAreNotUnknown(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	if err := js.DeleteStream(t.Context(), "wadm_ledger"); err != nil {
+		t.Fatal(err)
+	}
+	err := l.Append(t.Context(), c, commands("a"))
+	if err == nil || errors.Is(err, scheduler.ErrUnknownOutcome) || errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("append without a ledger: %v", err)
+	}
+}
+
+func TestForeignMessagesDoNotHinderRecovery(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	for _, data := range []string{"", "x", "{", "[1]", "null", `{"resolved":7}`} {
+		if _, err := js.Publish(t.Context(), "wadm.cmd.default.default", []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Append(t.Context(), c, commands("after "+data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := inDoubt(t, l, c); len(got) != 6 {
+		t.Errorf("in doubt: %v", got)
+	}
+}

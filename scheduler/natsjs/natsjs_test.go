@@ -1,0 +1,184 @@
+package natsjs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/config/natsconn/natstest"
+	"wadm/scheduler"
+	"wadm/scheduler/natsjs"
+	"wadm/tenancy"
+)
+
+// patience bounds every wait of the tests.
+const patience = 20 * time.Second
+
+// eventually waits until ok holds.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
+func open(t testing.TB, nc *nats.Conn, cfg natsjs.Config) *natsjs.Streams {
+	t.Helper()
+	s, err := natsjs.New(t.Context(), nc, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func lattice1(name string) tenancy.LatticeKey {
+	return tenancy.LatticeKey{Tenant: tenancy.DefaultTenant, Lattice: tenancy.Lattice(name)}
+}
+
+// claim writes a claim as the owners of lattices do; its sequence is the epoch.
+func claim(t testing.TB, js jetstream.JetStream, key tenancy.LatticeKey) scheduler.Claim {
+	t.Helper()
+	m := nats.NewMsg("wadm.own." + key.Token())
+	m.Data = []byte("{}")
+	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	ack, err := js.PublishMsg(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scheduler.Claim{Key: key, Epoch: ack.Sequence}
+}
+
+func emit(t testing.TB, nc *nats.Conn, lattice, kind, data string) {
+	t.Helper()
+	if err := nc.Publish("wasmbus.evt."+lattice+"."+kind, []byte(data)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// background runs f until the test ends or stop is called, which waits for it.
+func background(t testing.TB, f func(context.Context) error) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		err = f(ctx)
+	}()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		<-done
+		return err
+	})
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+// owner attaches one lattice and keeps what it is given.
+type owner struct {
+	mu   sync.Mutex
+	got  []string
+	held []scheduler.Delivery
+	gaps int
+	// keep: don't acknowledge.
+	keep bool
+	stop func() error
+}
+
+func attach(t testing.TB, in *natsjs.Intake, c scheduler.Claim, keep bool) *owner {
+	t.Helper()
+	o := &owner{keep: keep}
+	o.stop = background(t, func(ctx context.Context) error {
+		return in.Attach(ctx, c, func(d scheduler.Delivery) {
+			o.mu.Lock()
+			o.got = append(o.got, string(d.Data))
+			keep := o.keep
+			if keep {
+				o.held = append(o.held, d)
+			}
+			o.mu.Unlock()
+			if !keep {
+				d.Ack()
+			}
+		}, func() {
+			o.mu.Lock()
+			o.gaps++
+			o.mu.Unlock()
+		})
+	})
+	return o
+}
+
+func (o *owner) seen() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string(nil), o.got...)
+}
+
+func (o *owner) has(s string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, g := range o.got {
+		if g == s {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *owner) gapCount() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.gaps
+}
+
+func newIntake(t testing.TB, s *natsjs.Streams) *natsjs.Intake {
+	t.Helper()
+	in := natsjs.NewIntake(s)
+	background(t, in.Run)
+	return in
+}
+
+func TestEventsAreDeliveredInOrderAndAcknowledged(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc := srv.Connect(t)
+	js := srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	other := attach(t, in, claim(t, js, lattice1("other")), false)
+	const n = 500
+	for i := range n {
+		emit(t, nc, "default", "host_heartbeat", fmt.Sprint(i))
+		emit(t, nc, "other", "component_scaled", fmt.Sprint(-i))
+	}
+	eventually(t, "all events", func() bool { return len(o.seen()) == n && len(other.seen()) == n })
+	for i, s := range o.seen() {
+		if s != fmt.Sprint(i) {
+			t.Fatalf("event %d is %s", i, s)
+		}
+	}
+	if o.gapCount() != 1 || other.gapCount() != 1 {
+		t.Errorf("gaps: %d, %d, want one each at the start", o.gapCount(), other.gapCount())
+	}
+	eventually(t, "acknowledgements", func() bool {
+		c, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-default")
+		return err == nil && c.CachedInfo().NumAckPending == 0 && c.CachedInfo().NumPending == 0
+	})
+	if err := o.stop(); !errors.Is(err, context.Canceled) {
+		t.Errorf("attach ended with %v", err)
+	}
+}

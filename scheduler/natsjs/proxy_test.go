@@ -1,0 +1,87 @@
+package natsjs_test
+
+import (
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"wadm/config/natsconn/natstest"
+)
+
+// wire is a connection to the server that can lose what passes through it.
+type wire struct {
+	// dropAnswers loses what the server says, dropRequests what the client says.
+	dropAnswers, dropRequests atomic.Bool
+}
+
+// proxied connects through a wire. Nothing is lost until it is told to.
+func proxied(t testing.TB, srv *natstest.Server) (*nats.Conn, *wire) {
+	t.Helper()
+	w := &wire{}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
+	carry := func(dst, src net.Conn, drop *atomic.Bool) {
+		defer all.Done()
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := src.Read(buf)
+			if err != nil {
+				_ = dst.Close()
+				return
+			}
+			if drop.Load() {
+				continue
+			}
+			if _, err := dst.Write(buf[:n]); err != nil {
+				_, _ = io.Copy(io.Discard, src)
+				return
+			}
+		}
+	}
+	all.Add(1)
+	go func() {
+		defer all.Done()
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", strings.TrimPrefix(srv.URL(), "nats://"))
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			mu.Lock()
+			open = append(open, client, server)
+			mu.Unlock()
+			all.Add(2)
+			go carry(server, client, &w.dropRequests)
+			go carry(client, server, &w.dropAnswers)
+		}
+	}()
+	through, err := nats.Connect("nats://"+ln.Addr().String(), nats.MaxReconnects(-1), nats.ReconnectWait(0), nats.IgnoreDiscoveredServers())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		through.Close()
+		_ = ln.Close()
+		mu.Lock()
+		for _, c := range open {
+			_ = c.Close()
+		}
+		mu.Unlock()
+		all.Wait()
+	})
+	return through, w
+}
