@@ -136,6 +136,7 @@ func (h *Host) receive(r request) {
 		r.msg = &m
 	case Doubled:
 		h.look(r)
+		r.record = nil // the second is not the sender's doing
 	}
 	h.look(r)
 }

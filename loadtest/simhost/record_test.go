@@ -138,6 +138,7 @@ func TestCommandsMeetTheirFate(t *testing.T) {
 			got[e.Data["config_name"].(string)]++
 		}
 		diff(t, "events", map[string]int{"unanswered": 1, "doubled": 2}, got)
+		diff(t, "needless", map[string]int{}, w.sim.Stats().Needless)
 	})
 }
 
