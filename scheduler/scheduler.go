@@ -150,6 +150,13 @@ func (s *Scheduler) countPanic(key tenancy.LatticeKey) {
 	s.panics[key] = p
 }
 
+// Owned is the number of lattices that are acted for.
+func (s *Scheduler) Owned() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.workers)
+}
+
 // ErrNotOwned is returned for questions about a lattice another instance owns.
 var ErrNotOwned = errors.New("lattice is not owned by this instance")
 

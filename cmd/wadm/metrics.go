@@ -4,6 +4,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"wadm/config/natsconn"
+	"wadm/scheduler"
+	"wadm/scheduler/natsjs"
 	"wadm/telemetry"
 )
 
@@ -28,4 +30,31 @@ func observeConnections(reg *prometheus.Registry, tracing *telemetry.Tracing, ev
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "wadm_trace_export_failures_total", Help: "Batches of spans that could not be sent.",
 	}, func() float64 { return float64(tracing.ExportFailures()) }))
+}
+
+// observeScheduler adds the metrics of the work for lattices. None carries a
+// lattice or a host: there may be tens of thousands.
+func observeScheduler(reg *prometheus.Registry, s *scheduler.Scheduler, in *natsjs.Intake) {
+	counter := func(name, help string, labels prometheus.Labels, read func() uint64) {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels},
+			func() float64 { return float64(read()) }))
+	}
+	st := &s.Stats
+	counter("wadm_events_total", "Lattice events handled.", nil, st.Events.Load)
+	counter("wadm_events_unchanged_total", "Heartbeats that brought no news.", nil, st.Unchanged.Load)
+	counter("wadm_events_dropped_total", "Events that could not be used or were older than what is known.", nil, st.Dropped.Load)
+	counter("wadm_commands_total", "Commands stored in the ledger.", nil, st.Commands.Load)
+	for outcome, read := range map[string]func() uint64{
+		"accepted": st.Accepted.Load, "refused": st.Refused.Load, "undelivered": st.Undelivered.Load, "unknown": st.Unanswered.Load,
+	} {
+		counter("wadm_command_outcomes_total", "Answers to commands.", prometheus.Labels{"outcome": outcome}, read)
+	}
+	counter("wadm_queries_total", "Questions to hosts.", nil, st.Queries.Load)
+	counter("wadm_statuses_total", "Application statuses published.", nil, st.Statuses.Load)
+	counter("wadm_claims_fenced_total", "Claims that turned out to be lost.", nil, st.Fenced.Load)
+	counter("wadm_worker_panics_total", "Panics caught at the edge of a lattice.", nil, st.Panics.Load)
+	counter("wadm_intake_gaps_total", "Times when events may have been missed and an inventory was taken.", nil,
+		func() uint64 { return in.Stats().Gaps })
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "wadm_lattices_owned", Help: "Lattices this instance acts for."},
+		func() float64 { return float64(s.Owned()) }))
 }

@@ -30,9 +30,17 @@ type deps struct {
 // serve runs the server until ctx ends, and returns nil when it stopped in
 // order. Everything it started has ended when it returns.
 func serve(ctx context.Context, d deps) error {
+	s, err := newServer(ctx, d)
+	if err != nil {
+		return err
+	}
+	d.Health.AddReadiness("server", s.check)
+	observeScheduler(d.Metrics, s.scheduler, s.intake)
 	d.Started()
 	d.Log.Info("wadm is ready")
-	<-ctx.Done()
-	d.Log.Info("stopping", "cause", context.Cause(ctx))
-	return nil
+	err = s.run(ctx)
+	if ctx.Err() != nil {
+		d.Log.Info("stopping", "cause", context.Cause(ctx))
+	}
+	return err
 }

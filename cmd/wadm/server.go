@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"wadm/config"
+	"wadm/scheduler"
+	"wadm/scheduler/control"
+	"wadm/scheduler/core"
+	"wadm/scheduler/natsjs"
+	"wadm/shard"
+	"wadm/shard/natskv"
+	"wadm/tenancy"
+	"wadm/tenancy/api"
+	"wadm/tenancy/catalog"
+)
+
+// server is everything one instance runs once it is connected: the API, the
+// claims on lattices, and the scheduler that acts for them.
+type server struct {
+	log       *slog.Logger
+	catalog   *catalog.Catalog
+	api       *api.Server
+	registry  shard.Registry
+	owner     *shard.Single
+	scheduler *scheduler.Scheduler
+	intake    *natsjs.Intake
+	discovery *natsjs.Discovery
+}
+
+// newServer opens everything a server needs. It starts nothing.
+func newServer(ctx context.Context, d deps) (*server, error) {
+	cfg, log, nc := d.Config, d.Log, d.NATS
+	if cfg.Multitenant {
+		return nil, fmt.Errorf("%w: multitenant mode is not available in this version", config.ErrInvalid)
+	}
+	storage, replicas := jetstream.FileStorage, cfg.Storage.Replicas
+	if cfg.Storage.InMemory() {
+		storage = jetstream.MemoryStorage
+	}
+	js := nc.JetStream()
+
+	store, err := natskv.Open(ctx, nc.Conn, natskv.Config{
+		Ledger: cfg.Storage.Stream(natskv.DefaultLedger), Lattices: cfg.Storage.Stream(natskv.DefaultLattices),
+		Replicas: replicas, Storage: storage, Domain: cfg.NATS.JetStreamDomain,
+	})
+	if err != nil {
+		return nil, err
+	}
+	registry := store.Registry()
+	s := &server{log: log, registry: registry}
+	if s.catalog, err = catalog.New(ctx, js, catalog.Config{
+		Bucket: cfg.Storage.Stream("wadm_catalog"), Replicas: replicas, Storage: storage, Logger: log,
+	}); err != nil {
+		return nil, err
+	}
+	if err := s.adopt(ctx, cfg.Storage.ManifestBucket); err != nil {
+		return nil, err
+	}
+	statusStream := cfg.Storage.Stream("wadm_status")
+	if s.api, err = api.New(nc.Conn, s.catalog, api.Deps{
+		JetStream: js, Logger: log, Tracer: d.Tracing.Provider(),
+		Register: func(ctx context.Context, key tenancy.LatticeKey) error {
+			return registry.Register(ctx, shard.Key(key.Token()))
+		},
+	}, api.Config{
+		Prefix: cfg.API.Prefix,
+		Streams: api.Streams{
+			Events: cfg.Storage.Stream("wadm_events"), Status: statusStream, Replicas: replicas, Storage: storage,
+			EventsMaxBytes: cfg.Storage.EventStreamMaxBytes, StatusMaxBytes: cfg.Storage.StatusStreamMaxBytes,
+		},
+	}); err != nil {
+		return nil, err
+	}
+	streams, err := natsjs.New(ctx, nc.Conn, natsjs.Config{
+		Log: log, Domain: cfg.NATS.JetStreamDomain,
+		Events: cfg.Storage.Stream("wasmbus_events"), Status: statusStream,
+		Ledger:   natskv.LedgerConfig(cfg.Storage.Stream(natskv.DefaultLedger), replicas, storage),
+		Replicas: replicas, Memory: cfg.Storage.InMemory(),
+		EventsMaxBytes: max(cfg.Storage.WasmbusEventStreamMaxBytes, 0), StatusMaxBytes: max(cfg.Storage.StatusStreamMaxBytes, 0),
+		AckWait: cfg.Events.AckWait, MaxAckPending: cfg.Events.MaxAckPending,
+		CommandTTL: (cfg.Commands.Deadline + time.Minute).Round(time.Second),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.intake, s.discovery = natsjs.NewIntake(streams), natsjs.NewDiscovery(streams)
+	hosts, err := control.New(d.Commands.Conn, control.Config{Instance: cfg.InstanceID})
+	if err != nil {
+		return nil, err
+	}
+	if s.scheduler, err = scheduler.New(scheduler.Deps{
+		Ledger: natsjs.NewLedger(streams), Intake: s.intake, Hosts: hosts, Desired: s.catalog,
+		Statuses: natsjs.NewStatuses(streams), Log: log, Tracer: d.Tracing.Tracer("wadm/scheduler"),
+	}, scheduler.Config{Instance: cfg.InstanceID, Core: core.Config{CommandDeadline: cfg.Commands.Deadline}}); err != nil {
+		return nil, err
+	}
+	s.owner, err = shard.NewSingle(registry, store, shard.SingleConfig{
+		Instance: shard.MemberID(cfg.InstanceID), Incarnation: shard.Incarnation(uuid.NewString()), Log: log, StopLimit: cfg.DrainTimeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// adopt takes over the applications of upstream's bucket, once.
+func (s *server) adopt(ctx context.Context, bucket string) error {
+	report, err := s.catalog.Adopt(ctx, bucket)
+	if err != nil {
+		return fmt.Errorf("adopt applications: %w", err)
+	}
+	if report.Done && !report.Earlier {
+		s.log.Info(report.String())
+	}
+	return nil
+}
+
+// run serves until ctx ends: first no new requests, then the lattices are given
+// up, then the rest.
+func (s *server) run(ctx context.Context) error {
+	// What feeds the owners has to outlive them, so that they can stop in order.
+	base, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, gctx := errgroup.WithContext(base)
+	g.Go(func() error { return part(gctx, "catalog", s.catalog.Run(gctx)) })
+	g.Go(func() error { return part(gctx, "intake", s.intake.Run(gctx)) })
+	front, fctx := errgroup.WithContext(ctx)
+	front.Go(func() error { return part(fctx, "API", s.api.Run(fctx)) })
+	front.Go(func() error { return part(fctx, "discovery", s.discover(fctx)) })
+	front.Go(func() error { return part(fctx, "owner", s.owner.Run(fctx, s.own)) })
+	g.Go(func() error {
+		defer stop()
+		return front.Wait()
+	})
+	return g.Wait()
+}
+
+// part tells the orderly end of a part from its failure.
+func part(ctx context.Context, name string, err error) error {
+	if ctx.Err() != nil || err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s ended: %w", name, err)
+}
+
+// discover registers every lattice that shows itself: by an application or by a host.
+func (s *server) discover(ctx context.Context) error {
+	register := func(key tenancy.LatticeKey) {
+		if err := s.registry.Register(ctx, shard.Key(key.Token())); err != nil && ctx.Err() == nil {
+			s.log.Warn("lattice not registered; it will be seen again", "tenant", key.Tenant, "lattice", key.Lattice, "error", err)
+		}
+	}
+	known, err := s.catalog.Lattices(ctx)
+	if err != nil {
+		return err
+	}
+	for _, key := range known {
+		register(key)
+	}
+	return s.discovery.Discover(ctx, register)
+}
+
+// own ties a claim to the scheduler.
+func (s *server) own(ctx context.Context, c shard.Claim) error {
+	key, err := tenancy.ParseToken(string(c.Key))
+	if err != nil {
+		return fmt.Errorf("own %q: %w", c.Key, err)
+	}
+	err = s.scheduler.Own(ctx, scheduler.Claim{Key: key, Epoch: c.Epoch, Guard: &scheduler.Guard{
+		MayAct: c.MayAct, AwaitEffects: c.AwaitEffects, Recovered: c.Recovered,
+	}})
+	switch {
+	case errors.Is(err, scheduler.ErrFenced):
+		return errors.Join(shard.ErrFenced, err)
+	case errors.Is(err, scheduler.ErrUnknownOutcome):
+		return errors.Join(shard.ErrUnknownOutcome, err)
+	}
+	return err
+}
+
+// check is the readiness of the parts: whether requests are answered and
+// lattices are acted for.
+func (s *server) check(context.Context) error {
+	select {
+	case <-s.api.Ready():
+	default:
+		return errors.New("API is not subscribed yet")
+	}
+	return s.owner.Ready()
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"wadm/config"
+	"wadm/config/natsconn"
+	"wadm/config/natsconn/natstest"
+	"wadm/loadtest/simhost"
+	"wadm/telemetry"
+	"wadm/tenancy"
+	"wadm/tenancy/api"
+)
+
+// start runs a server against a NATS server until the test ends or the returned
+// function is called.
+func start(t *testing.T, url string, log *slog.Logger) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cfg := config.Config{InstanceID: "one", NATS: config.NATS{Server: url}}.WithDefaults()
+	data, err := natsconn.Connect(ctx, natsconn.Config{Server: url}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands, err := natsconn.Connect(ctx, natsconn.Config{Server: url, NoBuffer: true}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracing, err := telemetry.NewTracing(ctx, telemetry.TracingConfig{}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(ctx, deps{Config: cfg, Log: log, Tracing: tracing, NATS: data, Commands: commands})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx) }()
+	stopped := false
+	stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel(errors.New("stop"))
+		err := <-done
+		data.Close()
+		commands.Close()
+		return err
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("server ended with %v", err)
+		}
+	})
+	select {
+	case <-s.api.Ready():
+	case <-time.After(10 * time.Second):
+		t.Fatal("API not ready")
+	}
+	return stop
+}
+
+const hello = `
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata:
+  name: hello
+  annotations:
+    version: v1
+spec:
+  components:
+    - name: web
+      type: component
+      properties:
+        image: registry.example.com/web:1
+      traits:
+        - type: spreadscaler
+          properties:
+            instances: 4
+    - name: http
+      type: capability
+      properties:
+        image: registry.example.com/http:1
+      traits:
+        - type: link
+          properties:
+            namespace: wasi
+            package: http
+            interfaces: [incoming-handler]
+            target: {name: web}
+            source:
+              config:
+                - name: addr
+                  properties: {address: "127.0.0.1:8080"}
+`
+
+// TestDeployAndUndeploy is the main job: what is declared runs, what is
+// undeclared goes, and the status says so.
+func TestDeployAndUndeploy(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	if testing.Verbose() {
+		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	ns := natstest.Start(t)
+	nc := ns.Connect(t)
+	sim, err := simhost.New(nc, "default", simhost.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sim.Close)
+	for _, zone := range []string{"a", "b"} {
+		if _, err := sim.AddHost(simhost.HostConfig{Labels: map[string]string{"zone": zone}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(t, ns.URL(), log)
+	client, err := api.NewClient(nc, api.ClientConfig{Lattice: "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := client.Put(ctx, []byte(hello), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Deploy(ctx, "hello", nil); err != nil {
+		t.Fatal(err)
+	}
+	awaitStatus(ctx, t, client, "hello", tenancy.StatusDeployed)
+	n := uint32(0)
+	for _, c := range sim.Instances("hello-web") {
+		n += c
+	}
+	if n != 4 || len(sim.Instances("hello-web")) != 2 || len(sim.Providers("hello-http")) != 1 || len(sim.Links()) != 1 || len(sim.Configs()) != 1 {
+		t.Fatalf("after deploy: %v %v %v %v", sim.Instances("hello-web"), sim.Providers("hello-http"), sim.Links(), sim.Configs())
+	}
+	if err := client.Undeploy(ctx, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	awaitStatus(ctx, t, client, "hello", tenancy.StatusUndeployed)
+	if len(sim.Instances("hello-web"))+len(sim.Providers("hello-http"))+len(sim.Links())+len(sim.Configs()) != 0 {
+		t.Fatalf("after undeploy: %v %v %v %v", sim.Instances("hello-web"), sim.Providers("hello-http"), sim.Links(), sim.Configs())
+	}
+	if v := sim.Violations(); len(v) > 0 {
+		t.Errorf("violations: %v", v)
+	}
+}
+
+func awaitStatus(ctx context.Context, t *testing.T, c *api.Client, app string, want tenancy.StatusType) {
+	t.Helper()
+	var last tenancy.Status
+	for ctx.Err() == nil {
+		st, err := c.Status(ctx, app)
+		if err == nil {
+			last = st
+			if st.Status.Type == want {
+				return
+			}
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	t.Fatalf("status of %s is %+v, want %s", app, last, want)
+}
