@@ -330,7 +330,7 @@ func (r *jsonReader) escape(b *strings.Builder) *fault {
 		}
 		if v >= 0xD800 && v < 0xDC00 {
 			if r.at+1 >= len(r.src) || r.src[r.at] != '\\' || r.src[r.at+1] != 'u' {
-				return r.here("unexpected end of hex escape")
+				return r.ahead("unexpected end of hex escape")
 			}
 			r.at += 2
 			low, f := r.hex()

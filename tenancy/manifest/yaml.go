@@ -28,6 +28,9 @@ func readYAML(src []byte, b Budget) (*node, *fault) {
 	if bytes.HasPrefix(src, []byte("\uFEFF")) {
 		return nil, &fault{text: "found a byte order mark", line: 1, column: 1}
 	}
+	if separators(src) > 3*b.Nodes {
+		return nil, over("manifest has more than %d separators", 3*b.Nodes)
+	}
 	d := yaml.NewDecoder(bytes.NewReader(oldDirective(src)))
 	root, f := nextDocument(d)
 	if f != nil {
@@ -45,6 +48,20 @@ func readYAML(src []byte, b Budget) (*node, *fault) {
 		return nil, &fault{text: manyDocuments}
 	}
 	return m.node, nil
+}
+
+// separators counts the bytes of which every YAML value but a nested one needs
+// its own. The library builds the whole tree before the values can be counted,
+// at some 200 bytes each, so a body made of nothing else is refused unread. Text
+// contains them too, hence a limit well above that of values.
+func separators(src []byte) int {
+	n := 0
+	for _, c := range src {
+		if c == ',' || c == '\n' || c == '[' || c == '{' {
+			n++
+		}
+	}
+	return n
 }
 
 // oldDirective gives src with a version directive the library knows: it reads
