@@ -164,7 +164,11 @@ func run(ctx context.Context, cfg config.Config, environ []string, log *slog.Log
 			Health: health, Admin: admin, NATS: events, Commands: commands, Started: func() { started.Store(true) },
 		})
 	})
-	return group.Wait()
+	err = group.Wait()
+	if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err())) {
+		return nil // it only says that it was told to stop
+	}
+	return err
 }
 
 // connect opens the two connections of a server. Commands have one of their

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"wadm/config/natsconn/natstest"
+)
+
+// asWadm makes the test binary behave as the program itself, so that a real
+// process can be sent real signals.
+const asWadm = "TEST_RUN_AS_WADM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asWadm) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
+	file := filepath.Join(t.TempDir(), "wadm.yaml")
+	if err := os.WriteFile(file, []byte("max_jbos: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		args, environ []string
+		code          int
+		stdout        string
+		stderr        string
+	}{
+		"version":              {args: []string{"--version"}, code: 0, stdout: `^wadm \d+\.\d+\.\d+\n$`},
+		"version by command":   {args: []string{"version"}, code: 0, stdout: `^wadm \d+\.\d+\.\d+\nAPI level 0\.21\n`},
+		"help":                 {args: []string{"-h"}, code: 0, stdout: `--nats-server`},
+		"help by command":      {args: []string{"help"}, code: 0, stdout: `--nats-server`},
+		"unknown flag":         {args: []string{"--nope"}, code: 2, stderr: `nope`},
+		"unknown command":      {args: []string{"serve"}, code: 2, stderr: `unexpected argument "serve"`},
+		"bad variable":         {environ: []string{"WADM_MULTITENANT=maybe"}, code: 2, stderr: `WADM_MULTITENANT`},
+		"bad file":             {args: []string{"--config", file}, code: 6, stderr: `wadm\.yaml:1:1: unknown key "max_jbos"`},
+		"credentials missing":  {args: []string{"--nats-creds-file", "/does/not/exist"}, code: 6, stderr: `/does/not/exist`},
+		"tracing unusable":     {args: []string{"--tracing"}, environ: []string{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, code: 6, stderr: `grpc`},
+		"admin address taken":  {args: []string{"--http-admin", taken.Addr().String()}, code: 1, stderr: `bind admin address`},
+		"NATS not reachable":   {args: []string{"-s", "127.0.0.1:1", "--nats-start-timeout=50ms"}, code: 9, stderr: `not reachable`},
+		"warning of a mistype": {args: []string{"-s", "127.0.0.1:1", "--nats-start-timeout=50ms"}, environ: []string{"WADM_MAX_JOB=1"}, code: 9, stderr: `WADM_MAX_JOBS`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr bytes.Buffer
+			if code := Run(t.Context(), tt.args, tt.environ, &stdout, &stderr); code != tt.code {
+				t.Errorf("exit code %d, want %d; stderr:\n%s", code, tt.code, stderr.String())
+			}
+			for _, out := range []struct {
+				name, want, got string
+			}{{"stdout", tt.stdout, stdout.String()}, {"stderr", tt.stderr, stderr.String()}} {
+				if out.want == "" && out.got != "" || !regexp.MustCompile(out.want).MatchString(out.got) {
+					t.Errorf("%s is %q, want %q", out.name, out.got, out.want)
+				}
+			}
+		})
+	}
+}
+
+// running is a server inside the test's process.
+type running struct {
+	log  *lockedBuffer
+	code chan int
+	stop context.CancelCauseFunc
+}
+
+func runInProcess(t *testing.T, args ...string) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context()))
+	r := &running{log: &lockedBuffer{}, code: make(chan int, 1), stop: cancel}
+	args = append([]string{"--http-admin", "127.0.0.1:0"}, args...)
+	go func() { r.code <- Run(ctx, args, nil, io.Discard, r.log) }()
+	t.Cleanup(func() { cancel(errors.New("test ended")) })
+	return r
+}
+
+// ended stops the server and returns its exit code.
+func (r *running) ended(t *testing.T) int {
+	t.Helper()
+	r.stop(errors.New("enough"))
+	select {
+	case code := <-r.code:
+		return code
+	case <-time.After(30 * time.Second):
+		t.Fatalf("does not stop; log:\n%s", r.log)
+		return -1
+	}
+}
+
+func (r *running) adminURL(t *testing.T) string {
+	t.Helper()
+	var m []string
+	waitUntil(t, r.log, func() bool {
+		m = regexp.MustCompile(`admin endpoint is up.* address=(\S+)`).FindStringSubmatch(r.log.String())
+		return m != nil
+	})
+	return "http://" + m[1]
+}
+
+func TestProbesFollowNATSAndLivenessDoesNot(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	url := s.URL()
+	s.Stop()
+	r := runInProcess(t, "-s", url, "--instance-id", "one")
+	admin := r.adminURL(t)
+	probe := func(path string) (int, string) { return get(t, admin+path) }
+	live := func(when string) {
+		t.Helper()
+		if status, body := probe("/livez"); status != 200 {
+			t.Errorf("%s: not alive: %s", when, body)
+		}
+	}
+	if status, body := probe("/readyz"); status != 503 || !strings.Contains(body, "process: starting") {
+		t.Errorf("without NATS: %d %s", status, body)
+	}
+	live("without NATS")
+	s.StartAgain(t)
+	waitUntil(t, r.log, func() bool { status, _ := probe("/readyz"); return status == 200 })
+	live("with NATS")
+
+	s.Stop()
+	waitUntil(t, r.log, func() bool { status, _ := probe("/readyz"); return status == 503 })
+	if _, body := probe("/readyz"); !strings.Contains(body, `"status":"failure"`) || !strings.Contains(body, "nats: connection to NATS is") {
+		t.Errorf("NATS gone: %s", body)
+	}
+	live("NATS gone")
+	if _, body := probe("/metrics"); !strings.Contains(body, `wadm_nats_connected{connection="main"} 0`) {
+		t.Errorf("metrics do not show the loss:\n%s", body)
+	}
+	s.StartAgain(t)
+	waitUntil(t, r.log, func() bool { status, _ := probe("/readyz"); return status == 200 })
+	if code := r.ended(t); code != 0 {
+		t.Errorf("exit code %d; log:\n%s", code, r.log)
+	}
+}
+
+func TestStopWhileStartingIsOrderly(t *testing.T) {
+	t.Parallel()
+	r := runInProcess(t, "-s", "127.0.0.1:1", "--nats-start-timeout=1h")
+	r.adminURL(t)
+	if code := r.ended(t); code != 0 {
+		t.Errorf("exit code %d; log:\n%s", code, r.log)
+	}
+}
+
+func TestPagesShowVersionAndConfigurationWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.WithConfig(`authorization { user: joe, password: sesame }`))
+	r := runInProcess(t, "-s", "joe:sesame@"+strings.TrimPrefix(s.URL(), "nats://"), "--instance-id", "one")
+	admin := r.adminURL(t)
+	waitUntil(t, r.log, func() bool { status, _ := get(t, admin+"/readyz"); return status == 200 })
+	_, body := get(t, admin+"/version")
+	var build buildInfo
+	if err := json.Unmarshal([]byte(body), &build); err != nil || build.Version != version || build.Instance != "one" || build.APILevel != "0.21" {
+		t.Errorf("/version is %s, %v", body, err)
+	}
+	_, body = get(t, admin+"/config")
+	if !strings.Contains(body, `"key": "instance_id"`) || !strings.Contains(body, "(hidden)@") {
+		t.Errorf("/config is %s", body)
+	}
+	if r.ended(t) != 0 || strings.Contains(body+r.log.String(), "sesame") {
+		t.Errorf("a password is shown, or the stop failed; log:\n%s", r.log)
+	}
+}
+
+// process runs the program for real.
+func process(t *testing.T, args ...string) (*exec.Cmd, *lockedBuffer) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &lockedBuffer{}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), asWadm+"=1")
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // does nothing once it has ended
+	return cmd, log
+}
+
+func TestSignalsStopARealProcessInOrder(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		cmd, log := process(t, "-s", s.URL(), "--structured-logging")
+		waitUntil(t, log, func() bool { return strings.Contains(log.String(), "wadm is ready") })
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v: %v; log:\n%s", sig, err, log)
+		}
+		for _, want := range []string{"received " + sig.String(), "wadm has stopped"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("%v: log does not say %q:\n%s", sig, want, log)
+			}
+		}
+		for line := range strings.Lines(log.String()) {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("line is no JSON: %s", line)
+			}
+		}
+	}
+}
+
+func TestSecondSignalStopsAtOnce(t *testing.T) {
+	t.Parallel()
+	// A server that accepts and then says nothing holds the start up for as long
+	// as one attempt to connect may take, whatever the context says.
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	cmd, log := process(t, "-s", mute.Addr().String())
+	c, err := mute.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	// Signals of one kind that are pending at once count as one, so a second
+	// may need a second try.
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for waiting := true; waiting; {
+		select {
+		case err = <-ended:
+			waiting = false
+		case <-again.C:
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+		}
+	}
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(log.String(), "stopping at once") {
+		t.Errorf("got %v; log:\n%s", err, log)
+	}
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+func waitUntil(t *testing.T, log *lockedBuffer, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("did not happen in 30 s; log:\n%s", log)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// lockedBuffer lets a test read a log while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
