@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"wadm/scheduler/lattice"
+	"wadm/telemetry"
 )
 
 // cause is what a decision goes back to.
@@ -19,7 +20,8 @@ type cause struct {
 	name string
 	// id identifies the event or command, if there is one.
 	id string
-	at time.Time
+	// at is when it came in, folded when it had been brought into the state.
+	at, folded time.Time
 	// data is the event's bytes, decoded only when the event led somewhere.
 	data []byte
 	// parent is the trace context the cause carried.
@@ -27,19 +29,19 @@ type cause struct {
 }
 
 var (
-	causeTakeOver = cause{name: "take over", id: "take-over"}
-	causeGap      = cause{name: "take inventory", id: "gap"}
-	causeCatalog  = cause{name: "read catalog", id: "catalog"}
-	causeTimer    = cause{name: "timer", id: "timer"}
-	causeAnswer   = cause{name: "answer", id: "answer"}
+	causeTakeOver = cause{name: telemetry.SpanTakeOver, id: "take-over"}
+	causeGap      = cause{name: telemetry.SpanInventory, id: "inventory"}
+	causeCatalog  = cause{name: telemetry.SpanManifest, id: "catalog"}
+	causeTimer    = cause{name: telemetry.SpanTimer, id: "timer"}
+	causeAnswer   = cause{name: telemetry.SpanAnswer, id: "answer"}
 )
 
 func causeReply(c lattice.Command) cause {
-	return cause{name: "reply " + string(c.Kind), id: c.ID, parent: c.TraceParent}
+	return cause{name: telemetry.SpanAnswer, id: c.ID, parent: c.TraceParent}
 }
 
 func eventCause(data []byte, at time.Time) cause {
-	return cause{name: "process event", data: data, at: at}
+	return cause{data: data, at: at}
 }
 
 var propagator = propagation.TraceContext{}
@@ -51,22 +53,6 @@ type sentCommand struct {
 	parent string
 	app    string
 }
-
-// Attribute keys of the scheduler's spans.
-const (
-	keyTenant   = attribute.Key("wadm.account.id")
-	keyLattice  = attribute.Key("wadm.lattice.id")
-	keyEpoch    = attribute.Key("wadm.owner.epoch")
-	keyCommands = attribute.Key("wadm.commands")
-	keyCommand  = attribute.Key("wadm.command.id")
-	keyReason   = attribute.Key("wadm.reason")
-	keyHost     = attribute.Key("wadm.host.id")
-	keyWorkload = attribute.Key("wadm.workload.id")
-	keyApp      = attribute.Key("wadm.app.name")
-	keyScaler   = attribute.Key("wadm.scaler.id")
-	keyOutcome  = attribute.Key("wadm.outcome")
-	keyEvent    = attribute.Key("wadm.event.id")
-)
 
 func (s *Scheduler) tracer() trace.Tracer {
 	if s.deps.Tracer == nil {
@@ -89,25 +75,27 @@ type decisionTrace struct {
 func (s *Scheduler) startDecision(ctx context.Context, c Claim, why cause, cmds []lattice.Command) *decisionTrace {
 	if why.data != nil {
 		if ev, err := lattice.DecodeEvent(why.data); err == nil {
-			why.name, why.id = "process "+string(ev.Kind), ev.ID
+			why.name, why.id = telemetry.SpanEvent(string(ev.Kind)), ev.ID
 		}
 	}
 	ctx = withParent(ctx, why.parent)
 	attrs := []attribute.KeyValue{
-		keyTenant.String(string(c.Key.Tenant)), keyLattice.String(string(c.Key.Lattice)), keyEpoch.Int64(int64(c.Epoch)),
-		keyCommands.Int(len(cmds)), keyEvent.String(why.id),
+		telemetry.AttrTenant.String(string(c.Key.Tenant)), telemetry.AttrLattice.String(string(c.Key.Lattice)), telemetry.AttrEpoch.Int64(int64(c.Epoch)),
+		telemetry.AttrCommands.Int(len(cmds)), telemetry.AttrEventID.String(why.id),
 	}
 	ctx, root := s.tracer().Start(ctx, why.name, trace.WithTimestamp(why.at), trace.WithAttributes(attrs...), trace.WithSpanKind(trace.SpanKindConsumer))
-	dctx, decide := s.tracer().Start(ctx, "decide", trace.WithTimestamp(why.at))
+	_, fold := s.tracer().Start(ctx, telemetry.SpanFold, trace.WithTimestamp(why.at))
+	fold.End(trace.WithTimestamp(why.folded))
+	dctx, decide := s.tracer().Start(ctx, telemetry.SpanDecide, trace.WithTimestamp(why.folded))
 	for i := range cmds {
 		cmds[i].Cause = why.id
 		cmds[i].TraceParent = parentOf(dctx)
 		decide.AddEvent("command", trace.WithAttributes(
-			keyCommand.String(cmds[i].ID), keyApp.String(cmds[i].App), keyScaler.String(cmds[i].Scaler),
-			keyHost.String(string(cmds[i].Host)), keyWorkload.String(string(cmds[i].Workload)), keyReason.String(cmds[i].Reason)))
+			telemetry.AttrCommandID.String(cmds[i].ID), telemetry.AttrApplication.String(cmds[i].App), telemetry.AttrScaler.String(cmds[i].Scaler),
+			telemetry.AttrHost.String(string(cmds[i].Host)), telemetry.AttrWorkload.String(string(cmds[i].Workload)), telemetry.AttrReason.String(cmds[i].Reason)))
 	}
 	decide.End()
-	actx, step := s.tracer().Start(ctx, "append")
+	actx, step := s.tracer().Start(ctx, telemetry.SpanAppend)
 	return &decisionTrace{ctx: actx, root: root, step: step}
 }
 
@@ -127,13 +115,13 @@ func (t *decisionTrace) end() {
 
 // startSend opens the span of one control request, under the decision's.
 func (s *Scheduler) startSend(ctx context.Context, c Claim, cmd lattice.Command) (context.Context, trace.Span) {
-	return s.tracer().Start(withParent(ctx, cmd.TraceParent), "send "+string(cmd.Kind), trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(keyTenant.String(string(c.Key.Tenant)), keyLattice.String(string(c.Key.Lattice)), keyCommand.String(cmd.ID),
-			keyHost.String(string(cmd.Host)), keyWorkload.String(string(cmd.Workload)), keyApp.String(cmd.App), keyReason.String(cmd.Reason)))
+	return s.tracer().Start(withParent(ctx, cmd.TraceParent), telemetry.SpanCommand(string(cmd.Kind)), trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(telemetry.AttrTenant.String(string(c.Key.Tenant)), telemetry.AttrLattice.String(string(c.Key.Lattice)), telemetry.AttrCommandID.String(cmd.ID),
+			telemetry.AttrHost.String(string(cmd.Host)), telemetry.AttrWorkload.String(string(cmd.Workload)), telemetry.AttrApplication.String(cmd.App), telemetry.AttrReason.String(cmd.Reason)))
 }
 
 func endSend(span trace.Span, r lattice.Reply) {
-	span.SetAttributes(keyOutcome.String(r.Outcome.String()))
+	span.SetAttributes(telemetry.AttrResult.String(r.Outcome.String()))
 	if r.Outcome != lattice.Accepted {
 		span.SetStatus(codes.Error, r.Message)
 	}
@@ -150,14 +138,14 @@ func (w *worker) confirmed(ids []string) {
 		}
 		delete(w.sent, id)
 		opts := []trace.SpanStartOption{
-			trace.WithTimestamp(c.at), trace.WithAttributes(keyTenant.String(string(w.claim.Key.Tenant)),
-				keyLattice.String(string(w.claim.Key.Lattice)), keyCommand.String(id), keyApp.String(c.app)),
+			trace.WithTimestamp(c.at), trace.WithAttributes(telemetry.AttrTenant.String(string(w.claim.Key.Tenant)), telemetry.AttrCommandKind.String(string(c.kind)),
+				telemetry.AttrLattice.String(string(w.claim.Key.Lattice)), telemetry.AttrCommandID.String(id), telemetry.AttrApplication.String(c.app)),
 		}
 		ctx := withParent(context.Background(), c.parent)
 		if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
 			opts = append(opts, trace.WithLinks(trace.Link{SpanContext: sc}))
 		}
-		_, span := w.s.tracer().Start(ctx, "confirm "+string(c.kind), opts...)
+		_, span := w.s.tracer().Start(ctx, telemetry.SpanConfirm, opts...)
 		span.End()
 	}
 }
@@ -175,7 +163,12 @@ func parentOf(ctx context.Context) string {
 	return carrier["traceparent"]
 }
 
-// traceID is the part of a trace context that people search for.
+// traceID is the part of a trace context that people search for; empty when
+// nothing is traced.
 func traceID(parent string) string {
-	return trace.SpanContextFromContext(withParent(context.Background(), parent)).TraceID().String()
+	sc := trace.SpanContextFromContext(withParent(context.Background(), parent))
+	if !sc.IsValid() {
+		return ""
+	}
+	return sc.TraceID().String()
 }

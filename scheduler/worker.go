@@ -35,6 +35,8 @@ type worker struct {
 	saveAt time.Time
 	wakeAt time.Time
 
+	// foldedAt is when the current input had been brought into the state.
+	foldedAt time.Time
 	// lastInput is kept for the report of a panic.
 	lastInput []byte
 	// sent links a command's confirmation to the decision that sent it.
@@ -59,10 +61,13 @@ const inboxSize = 16
 func newWorker(s *Scheduler, c Claim, log *slog.Logger) *worker {
 	cfg := s.cfg.Core
 	cfg.Prefix = fmt.Sprintf("%s.%d", c.Key.Token(), c.Epoch)
-	return &worker{
-		s: s, claim: c, log: log, state: core.New(cfg),
+	w := &worker{
+		s: s, claim: c, log: log,
 		inbox: make(chan input, inboxSize), slots: make(chan struct{}, s.cfg.Requests), stopped: make(chan struct{}), sent: map[string]sentCommand{},
 	}
+	cfg.Folded = func() { w.foldedAt = time.Now() }
+	w.state = core.New(cfg)
+	return w
 }
 
 // run acts until ctx ends or a write is refused.
@@ -243,7 +248,9 @@ func (w *worker) event(ctx context.Context, d Delivery) error {
 		w.s.Stats.Dropped.Add(1)
 		w.log.Debug("event dropped", "reason", dec.Dropped)
 	}
-	if err := w.carryOut(ctx, dec, eventCause(d.Data, now)); err != nil {
+	c := eventCause(d.Data, now)
+	c.folded = w.foldedAt
+	if err := w.carryOut(ctx, dec, c); err != nil {
 		return err
 	}
 	d.Ack()
@@ -268,6 +275,7 @@ func (w *worker) decide(ctx context.Context, c cause, f func(*core.State, time.T
 	if err != nil {
 		return err
 	}
+	c.folded = w.foldedAt
 	return w.carryOut(ctx, d, c)
 }
 

@@ -33,6 +33,7 @@ const (
 	AttrEventType    = attribute.Key("wadm.event.type")
 	AttrEventTime    = attribute.Key("wadm.event.time") // RFC 3339, the host's clock
 	AttrHost         = attribute.Key("wadm.host.id")
+	AttrWorkload     = attribute.Key("wadm.workload.id") // of a component or provider
 	AttrOperation    = attribute.Key("wadm.api.operation")
 	AttrResult       = attribute.Key("wadm.result")
 	AttrSequence     = attribute.Key("wadm.ledger.sequence")
@@ -43,13 +44,16 @@ const (
 // Names of spans. They are few: what varies is an attribute. The functions
 // take words of a fixed vocabulary, never names a tenant chose.
 const (
-	SpanDecide   = "decide"
-	SpanAppend   = "append commands"
-	SpanConfirm  = "confirm command"
-	SpanTimer    = "process timer"
-	SpanManifest = "process manifest"
-	SpanTakeOver = "take over lattice"
-	SpanHandOver = "hand over lattice"
+	SpanFold      = "fold"
+	SpanDecide    = "decide"
+	SpanAppend    = "append commands"
+	SpanConfirm   = "confirm command"
+	SpanTimer     = "process timer"
+	SpanManifest  = "process manifests"
+	SpanAnswer    = "process answer"
+	SpanInventory = "take inventory"
+	SpanTakeOver  = "take over lattice"
+	SpanHandOver  = "hand over lattice"
 )
 
 // SpanEvent names the root span of a received event: "process host_heartbeat".

@@ -42,6 +42,9 @@ type Config struct {
 	Resync time.Duration
 	// Prefix starts every command id; it must differ between owners of a lattice.
 	Prefix string
+	// Folded, when set, is called between bringing an input into the state and
+	// deciding on it, so that a tracer can tell the two apart.
+	Folded func()
 }
 
 // WithDefaults fills in what is zero.
@@ -130,7 +133,7 @@ type State struct {
 	// recovering: hosts, links and manifests are being gathered; nothing is decided yet.
 	// started: Start has been called; what arrives before it is only kept.
 	recovering, started bool
-	desired    bool
+	desired             bool
 	// roll are the hosts that answered the roll call and not yet more.
 	roll map[lattice.HostID]bool
 	// hostWake is a lower bound of when a host must be looked after.
@@ -335,6 +338,9 @@ func (s *State) begin() *Decision {
 }
 
 func (s *State) finish(d *Decision, now time.Time) Decision {
+	if s.cfg.Folded != nil {
+		s.cfg.Folded()
+	}
 	if s.recovering && s.started && s.gathered() {
 		s.recovering = false
 		s.everythingDirty()
