@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -119,7 +120,7 @@ func (a *attachment) bringOnce(ctx context.Context, first, look, stuck bool) (cr
 		have, err := a.in.s.js.Consumer(ctx, a.ev.stream, a.consumer)
 		switch {
 		case err == nil:
-			return false, a.takeOver(ctx, have.CachedInfo(), first)
+			return false, a.takeOver(ctx, have.CachedInfo(), first, stuck)
 		case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		case stuck:
 			// The cluster knows the name and nobody answers for it.
@@ -150,14 +151,15 @@ func (a *attachment) bringOnce(ctx context.Context, first, look, stuck bool) (cr
 // takeOver makes an existing consumer ours. A reset puts it back to what was
 // acknowledged, so that the events the previous owner left come at once instead
 // of after the wait for its acknowledgements.
-func (a *attachment) takeOver(ctx context.Context, have *jetstream.ConsumerInfo, first bool) error {
+func (a *attachment) takeOver(ctx context.Context, have *jetstream.ConsumerInfo, first, stuck bool) error {
 	js, stream := a.in.s.js, a.ev.stream
 	if a.newer(have.Config) {
 		return fmt.Errorf("consumer %s of epoch %s: %w", a.consumer, have.Config.Metadata[metaEpoch], scheduler.ErrFenced)
 	}
 	// Somebody else's standing request would take every other event.
 	foreign := first && have.NumWaiting > 0
-	if !foreign && a.suits(have.Config) {
+	// A server before 2.14 leaves a reset unanswered.
+	if !foreign && !stuck && a.suits(have.Config) && resets(a.in.s.nc.ConnectedServerVersion()) {
 		if _, err := js.ResetConsumer(ctx, stream, a.consumer); err != nil {
 			return fmt.Errorf("reset consumer %s: %w", a.consumer, err)
 		}
@@ -205,4 +207,17 @@ func (a *attachment) create(ctx context.Context, from uint64) error {
 	}
 	a.in.stats.created.Add(1)
 	return nil
+}
+
+// resets reports whether a server of this version can reset a consumer. An
+// unknown version is taken for a new one.
+func resets(version string) bool {
+	major, rest, ok := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	x, err := strconv.Atoi(major)
+	y, err2 := strconv.Atoi(minor)
+	if !ok || err != nil || err2 != nil {
+		return true
+	}
+	return x > 2 || x == 2 && y >= 14
 }

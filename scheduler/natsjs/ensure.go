@@ -38,8 +38,9 @@ func ledgerConfig(name string) jetstream.StreamConfig {
 }
 
 // statusConfig is what clients of statuses have always found: the last ten per
-// application, for ever.
-func (s *Streams) statusConfig() jetstream.StreamConfig {
+// application, for ever. An account's subjects are added one by one, because a
+// wildcard in their place would take in JetStream's own.
+func (s *Streams) statusConfig(account string) jetstream.StreamConfig {
 	c := jetstream.StreamConfig{
 		Name:              s.cfg.Status,
 		Description:       "status updates of applications",
@@ -51,8 +52,8 @@ func (s *Streams) statusConfig() jetstream.StreamConfig {
 		Duplicates:        2 * time.Minute,
 		AllowDirect:       true,
 	}
-	if s.cfg.Multi {
-		c.Subjects = append(c.Subjects, "*."+statusSubject+"*.*")
+	if account != "" {
+		c.Subjects = append(c.Subjects, account+"."+statusSubject+"*.*")
 	}
 	if s.cfg.Memory {
 		c.Storage = jetstream.MemoryStorage

@@ -119,7 +119,7 @@ func (p *Statuses) Publish(ctx context.Context, key tenancy.LatticeKey, app stri
 		slot.writing = true
 		number, data := slot.newest, slot.data
 		p.mu.Unlock()
-		err := p.store(ctx, key, subject, data)
+		err := p.store(ctx, key, e.account, subject, data)
 		p.mu.Lock()
 		slot.writing = false
 		if err == nil {
@@ -135,7 +135,7 @@ func (p *Statuses) Publish(ctx context.Context, key tenancy.LatticeKey, app stri
 }
 
 // store publishes one status until the stream has it.
-func (p *Statuses) store(ctx context.Context, key tenancy.LatticeKey, subject string, data []byte) error {
+func (p *Statuses) store(ctx context.Context, key tenancy.LatticeKey, account, subject string, data []byte) error {
 	for try := 0; ; try++ {
 		limited, cancel := context.WithTimeout(ctx, p.s.cfg.AppendTimeout)
 		_, err := p.s.js.Publish(limited, subject, data, jetstream.WithExpectStream(p.s.cfg.Status), jetstream.WithRetryAttempts(0))
@@ -153,8 +153,8 @@ func (p *Statuses) store(ctx context.Context, key tenancy.LatticeKey, subject st
 			p.s.log.Warn("status not stored, trying again", "tenant", key.Tenant, "lattice", key.Lattice, "subject", subject, "error", err)
 		}
 		if errors.Is(err, jetstream.ErrNoStreamResponse) && try > 2 {
-			// The stream may be gone.
-			if _, err := p.s.ensure(ctx, p.s.statusConfig(), needSubjects); err != nil && ctx.Err() == nil {
+			// The stream may be gone, or not take the tenant's subjects any more.
+			if _, err := p.s.ensure(ctx, p.s.statusConfig(account), needSubjects); err != nil && ctx.Err() == nil {
 				p.s.log.Debug("status stream not there", "error", err)
 			}
 		}

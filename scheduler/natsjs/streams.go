@@ -206,7 +206,7 @@ func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Streams, error) {
 		return nil, err
 	}
 	s.ledgerID = ledger.Created.UTC().Format(time.RFC3339Nano)
-	if _, err := s.ensure(ctx, s.statusConfig(), needSubjects); err != nil {
+	if _, err := s.ensure(ctx, s.statusConfig(""), needSubjects); err != nil {
 		return nil, err
 	}
 	if !cfg.Multi {
@@ -217,7 +217,7 @@ func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Streams, error) {
 	return s, nil
 }
 
-// AddTenant makes sure the tenant's events stream exists. account is the token
+// AddTenant makes sure the tenant's events and statuses have their place. account is the token
 // before "wasmbus.evt" in the subjects of the tenant's events and before
 // "wadm.status" in those of its statuses; "" for none.
 func (s *Streams) AddTenant(ctx context.Context, tenant tenancy.Tenant, account string) error {
@@ -233,6 +233,11 @@ func (s *Streams) AddTenant(ctx context.Context, tenant tenancy.Tenant, account 
 	e := newEvents(s, tenant, account)
 	if err := e.ensure(ctx); err != nil {
 		return err
+	}
+	if account != "" {
+		if _, err := s.ensure(ctx, s.statusConfig(account), needSubjects); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,401 @@
+package natsjs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/config/natsconn/natstest"
+	"wadm/scheduler"
+	"wadm/scheduler/natsjs"
+	"wadm/tenancy"
+)
+
+func TestNextOwnerGetsWhatWasNotAcknowledgedAtOnce(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	key := lattice1("default")
+	first := newIntake(t, open(t, srv.Connect(t), natsjs.Config{MaxAckPending: 4}))
+	o := attach(t, first, claim(t, js, key), true)
+	for i := range 10 {
+		emit(t, nc, "default", "host_heartbeat", fmt.Sprint(i))
+	}
+	eventually(t, "first owner full", func() bool { return len(o.seen()) == 4 })
+	o.mu.Lock()
+	o.held[0].Ack()
+	o.mu.Unlock()
+	eventually(t, "room for one more", func() bool { return len(o.seen()) == 5 })
+	if err := o.stop(); !errors.Is(err, context.Canceled) {
+		t.Errorf("attach ended with %v", err)
+	}
+	start := time.Now()
+	second := newIntake(t, open(t, srv.Connect(t), natsjs.Config{MaxAckPending: 4}))
+	p := attach(t, second, claim(t, js, key), false)
+	eventually(t, "the rest", func() bool { return len(p.seen()) == 9 })
+	if diff := cmp.Diff([]string{"1", "2", "3", "4", "5", "6", "7", "8", "9"}, p.seen()); diff != "" {
+		t.Error(diff)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %v: it waited for the acknowledgements of the first owner", took)
+	}
+	if st := second.Stats(); st.Reset != 1 || st.Created != 0 {
+		t.Errorf("hand-over cost %+v, want one reset", st)
+	}
+	if len(o.seen()) != 5 {
+		t.Errorf("the first owner was given more: %v", o.seen())
+	}
+}
+
+func TestAnOwnerThatHangsTakesNothingFromItsSuccessor(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	key := lattice1("default")
+	zombie := attach(t, newIntake(t, open(t, srv.Connect(t), natsjs.Config{})), claim(t, js, key), false)
+	emit(t, nc, "default", "host_started", "before")
+	eventually(t, "zombie at work", func() bool { return zombie.has("before") })
+	// It keeps its standing request; the new owner does not get to talk to it.
+	next := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
+	o := attach(t, next, claim(t, js, key), false)
+	eventually(t, "attached", func() bool { return o.gapCount() == 1 })
+	for i := range 50 {
+		emit(t, nc, "default", "host_heartbeat", fmt.Sprint(i))
+	}
+	eventually(t, "all events", func() bool { return len(o.seen()) >= 50 })
+	if n := len(zombie.seen()); n != 1 {
+		t.Errorf("the old owner was given %d more", n-1)
+	}
+	// Its consumer is gone; the one it finds is of a newer claim.
+	if err := zombie.stop(); !errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("the old owner ended with %v, want fenced", err)
+	}
+	if st := next.Stats(); st.Created != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestServerRestartIsRepairedWithoutHelp(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
+	const n = 40
+	var owners []*owner
+	for i := range n {
+		owners = append(owners, attach(t, in, claim(t, js, lattice1(fmt.Sprintf("l%d", i))), false))
+	}
+	keeper := attach(t, in, claim(t, js, lattice1("keeper")), true)
+	for i := range n {
+		emit(t, nc, fmt.Sprintf("l%d", i), "host_started", "before")
+	}
+	emit(t, nc, "keeper", "host_started", "held")
+	eventually(t, "events before", func() bool {
+		return keeper.has("held") && !slices.ContainsFunc(owners, func(o *owner) bool { return !o.has("before") })
+	})
+	eventually(t, "acknowledged", func() bool { return in.Stats().Acked == n })
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	srv.Restart(t)
+	// Hosts come back and speak.
+	eventually(t, "publisher back", func() bool { return nc.Status() == nats.CONNECTED && nc.FlushTimeout(time.Second) == nil })
+	for i := range n {
+		emit(t, nc, fmt.Sprintf("l%d", i), "host_started", "after")
+	}
+	emit(t, nc, "keeper", "host_started", "after")
+	eventually(t, "events after the restart", func() bool {
+		return keeper.has("after") && !slices.ContainsFunc(owners, func(o *owner) bool { return !o.has("after") })
+	})
+	for i, o := range owners {
+		if o.gapCount() < 2 {
+			t.Errorf("l%d was not told of a gap", i)
+		}
+		if got := slices.DeleteFunc(o.seen(), func(s string) bool { return s == "after" }); len(got) != 1 {
+			t.Errorf("l%d got acknowledged events again: %v", i, got)
+		}
+	}
+	if got := slices.DeleteFunc(keeper.seen(), func(s string) bool { return s == "after" }); len(got) != 2 {
+		t.Errorf("the unacknowledged event was delivered %d times, want again after the restart", len(got))
+	}
+	// Late acknowledgements of the old deliveries settle the new ones.
+	keeper.mu.Lock()
+	for _, d := range keeper.held {
+		d.Ack()
+	}
+	keeper.mu.Unlock()
+	eventually(t, "acknowledged", func() bool {
+		c, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-keeper")
+		return err == nil && c.CachedInfo().NumAckPending == 0 && c.CachedInfo().AckFloor.Stream > 0
+	})
+}
+
+func TestADeletedConsumerIsMadeAgainWhereItStood(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	emit(t, nc, "default", "host_started", "one")
+	eventually(t, "first event", func() bool { return in.Stats().Acked == 1 })
+	if err := js.DeleteConsumer(t.Context(), "wasmbus_events", "wadm-default"); err != nil {
+		t.Fatal(err)
+	}
+	emit(t, nc, "default", "host_started", "two")
+	eventually(t, "second event", func() bool { return o.has("two") })
+	if diff := cmp.Diff([]string{"one", "two"}, o.seen()); diff != "" {
+		t.Error(diff)
+	}
+	if o.gapCount() != 2 {
+		t.Errorf("%d gaps", o.gapCount())
+	}
+}
+
+func TestADeletedStreamIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
+	o := attach(t, in, claim(t, js, lattice1("default")), true)
+	for i := range 3 {
+		emit(t, nc, "default", "host_started", fmt.Sprint("old ", i))
+	}
+	eventually(t, "events", func() bool { return o.has("old 2") })
+	if err := js.DeleteStream(t.Context(), "wasmbus_events"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "stream", func() bool {
+		_, err := js.Stream(t.Context(), "wasmbus_events")
+		return err == nil && o.gapCount() == 2
+	})
+	emit(t, nc, "default", "host_started", "new 0")
+	emit(t, nc, "default", "host_started", "new 1")
+	eventually(t, "new events", func() bool { return o.has("new 1") })
+	// Acknowledging an event of the old stream must not settle the one that has
+	// its number in the new stream.
+	o.mu.Lock()
+	for _, d := range o.held[:3] {
+		d.Ack()
+	}
+	o.mu.Unlock()
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-default")
+	if err != nil || c.CachedInfo().NumAckPending != 2 {
+		t.Errorf("%v, %+v", err, c.CachedInfo())
+	}
+	if st := in.Stats(); st.Acked != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestUnacknowledgedEventsComeAgain(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{AckWait: 200 * time.Millisecond}))
+	o := attach(t, in, claim(t, js, lattice1("default")), true)
+	emit(t, nc, "default", "host_started", "x")
+	eventually(t, "third delivery", func() bool { return len(o.seen()) >= 3 })
+	o.mu.Lock()
+	o.keep = false
+	// The oldest delivery's acknowledgement counts for the event.
+	o.held[0].Ack()
+	o.held[0].Ack()
+	o.mu.Unlock()
+	eventually(t, "settled", func() bool {
+		c, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-default")
+		return err == nil && c.CachedInfo().NumAckPending == 0
+	})
+}
+
+func TestASlowLatticeHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
+	block := make(chan struct{})
+	var slow sync.WaitGroup
+	slow.Add(1)
+	var once sync.Once
+	c := claim(t, js, lattice1("slow"))
+	stop := background(t, func(ctx context.Context) error {
+		return in.Attach(ctx, c, func(d scheduler.Delivery) {
+			once.Do(slow.Done)
+			<-block
+			d.Ack()
+		}, func() {})
+	})
+	o := attach(t, in, claim(t, js, lattice1("quick")), false)
+	for i := range 200 {
+		emit(t, nc, "slow", "host_heartbeat", fmt.Sprint(i))
+		emit(t, nc, "quick", "host_heartbeat", fmt.Sprint(i))
+	}
+	slow.Wait()
+	eventually(t, "quick lattice", func() bool { return len(o.seen()) == 200 })
+	close(block)
+	eventually(t, "slow lattice", func() bool { return in.Stats().Acked == 400 })
+	_ = stop()
+}
+
+func TestAForeignConsumerIsReplacedWhereItStood(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	s := open(t, srv.Connect(t), natsjs.Config{})
+	c, err := js.CreateConsumer(t.Context(), "wasmbus_events", jetstream.ConsumerConfig{
+		Durable: "wadm-default", FilterSubject: "evt.default", AckPolicy: jetstream.AckExplicitPolicy,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	emit(t, nc, "default", "host_started", "one")
+	emit(t, nc, "default", "host_started", "two")
+	m, err := c.Next(jetstream.FetchMaxWait(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.DoubleAck(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o := attach(t, newIntake(t, s), claim(t, js, lattice1("default")), false)
+	eventually(t, "second event", func() bool { return o.has("two") })
+	if diff := cmp.Diff([]string{"two"}, o.seen()); diff != "" {
+		t.Error(diff)
+	}
+	info, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg := info.CachedInfo().Config; !cfg.MemoryStorage || cfg.MaxAckPending != 16 || cfg.Replicas != 1 || cfg.AckWait != 30*time.Second {
+		t.Errorf("%+v", cfg)
+	}
+}
+
+func TestAnExpiredRequestIsRenewed(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{PullExpires: 100 * time.Millisecond, PullBatch: 4}))
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	asked := watchRequests(t, srv, "default")
+	eventually(t, "renewals", func() bool { return asked() >= 3 })
+	for i := range 20 {
+		emit(t, nc, "default", "host_heartbeat", fmt.Sprint(i))
+	}
+	eventually(t, "events", func() bool { return len(o.seen()) == 20 })
+	if o.gapCount() != 1 {
+		t.Errorf("%d gaps", o.gapCount())
+	}
+}
+
+// watchRequests counts the requests for events of a lattice.
+func watchRequests(t testing.TB, srv *natstest.Server, lattice string) func() int {
+	t.Helper()
+	nc := srv.Connect(t)
+	var mu sync.Mutex
+	n := 0
+	_, err := nc.Subscribe("$JS.API.CONSUMER.MSG.NEXT.wasmbus_events.wadm-"+lattice, func(*nats.Msg) {
+		mu.Lock()
+		n++
+		mu.Unlock()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return n
+	}
+}
+
+func TestAQuietHeartbeatCostsItsAcknowledgementOnly(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	own := srv.Connect(t)
+	in := newIntake(t, open(t, own, natsjs.Config{}))
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	emit(t, nc, "default", "host_heartbeat", "0")
+	eventually(t, "first", func() bool { return in.Stats().Acked == 1 })
+	before := own.Stats()
+	const n = 30 // less than half a request
+	for i := range n {
+		emit(t, nc, "default", "host_heartbeat", fmt.Sprint(i))
+		eventually(t, "acknowledgement", func() bool { return in.Stats().Acked == uint64(i+2) })
+	}
+	after := own.Stats()
+	if in, out := after.InMsgs-before.InMsgs, after.OutMsgs-before.OutMsgs; in != n || out != n {
+		t.Errorf("%d heartbeats: %d messages in, %d out", n, in, out)
+	}
+	_ = o
+}
+
+func TestHeadersOfEventsAreNoStatuses(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	for _, status := range []string{"503", "409", "100"} {
+		m := nats.NewMsg("wasmbus.evt.default.host_heartbeat")
+		m.Header.Set("Status", status)
+		m.Header.Set("Description", "Consumer Deleted")
+		if err := nc.PublishMsg(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "events", func() bool { return len(o.seen()) == 3 })
+	if o.gapCount() != 1 || in.Stats().Created != 1 {
+		t.Errorf("%d gaps, %+v", o.gapCount(), in.Stats())
+	}
+}
+
+func TestHostileLatticesAreRefused(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
+	for _, name := range []string{"", "*", ">", "a.b", "-a", "a b", strings.Repeat("a", 200)} {
+		err := in.Attach(t.Context(), scheduler.Claim{Key: lattice1(name), Epoch: 1}, func(scheduler.Delivery) {}, func() {})
+		if !errors.Is(err, tenancy.ErrBadName) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	err := in.Attach(t.Context(), scheduler.Claim{Key: tenancy.LatticeKey{Tenant: "none", Lattice: "a"}, Epoch: 1}, func(scheduler.Delivery) {}, func() {})
+	if !errors.Is(err, natsjs.ErrUnknownTenant) {
+		t.Errorf("unknown tenant: %v", err)
+	}
+}
+
+func TestAttachEndsWithTheIntake(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	in := natsjs.NewIntake(open(t, srv.Connect(t), natsjs.Config{}))
+	stop := background(t, in.Run)
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	eventually(t, "attached", func() bool { return o.gapCount() == 1 })
+	if err := stop(); err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if err := o.stop(); !errors.Is(err, natsjs.ErrStopped) && !errors.Is(err, context.Canceled) {
+		t.Errorf("attach: %v", err)
+	}
+	if err := in.Run(t.Context()); err == nil {
+		t.Error("the intake ran twice")
+	}
+}
