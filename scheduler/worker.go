@@ -103,6 +103,7 @@ func (w *worker) run(ctx context.Context) error {
 					}
 					return d, nil
 				})
+				w.tasks.Go(func() { w.followDesired(work, cancel) })
 			} else {
 				err = w.handle(work, in)
 			}
@@ -151,7 +152,7 @@ func (w *worker) leave(ctx context.Context, err error) error {
 	return nil
 }
 
-// follow starts what feeds the worker: the events and the catalog.
+// follow starts the stream of events.
 func (w *worker) follow(ctx context.Context, cancel context.CancelCauseFunc) {
 	w.tasks.Go(func() {
 		err := w.s.deps.Intake.Attach(ctx, w.claim,
@@ -161,7 +162,6 @@ func (w *worker) follow(ctx context.Context, cancel context.CancelCauseFunc) {
 			cancel(fmt.Errorf("attach to events: %w", err))
 		}
 	})
-	w.tasks.Go(func() { w.followDesired(ctx, cancel) })
 }
 
 // followDesired reads the catalog whenever it may have changed and, in case a

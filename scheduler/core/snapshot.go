@@ -74,11 +74,18 @@ func (s *State) restore(b []byte, now time.Time) error {
 		s.known[a] = true
 	}
 	for _, l := range snap.Links {
-		s.links[l.ID] = &linkTarget{owner: l.Owner, made: true}
+		t := s.links[l.ID]
+		if t == nil {
+			t = &linkTarget{owner: l.Owner}
+			s.links[l.ID] = t
+		}
+		t.made = true
 	}
 	for _, c := range snap.Configs {
 		t := s.config(c.Name)
-		t.owner, t.made = c.Owner, true
+		if t.made = true; t.owner == "" {
+			t.owner = c.Owner
+		}
 		for _, w := range c.Workloads {
 			t.workloads[w] = true
 		}
@@ -92,5 +99,6 @@ func (s *State) restore(b []byte, now time.Time) error {
 			s.spoke(s.obs.Hosts[inv.Host])
 		}
 	}
+	s.index()
 	return nil
 }
