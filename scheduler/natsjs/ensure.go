@@ -23,6 +23,7 @@ const statusSubject = "wadm.status."
 
 // ledgerConfig is how a missing ledger is created when the caller does not say.
 // Discard new and no age: a claim must never be evicted, a full ledger refuses.
+// The keeper of the claims makes the same stream when it starts first.
 func ledgerConfig(name string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:         name,
@@ -30,6 +31,9 @@ func ledgerConfig(name string) jetstream.StreamConfig {
 		Subjects:     []string{claimSubject + ">", commandSubject + ">", stateSubject + ">"},
 		Discard:      jetstream.DiscardNew,
 		Replicas:     1,
+		MaxBytes:     1 << 30,
+		MaxMsgs:      -1,
+		MaxMsgSize:   8 << 20,
 		MaxConsumers: 4096,
 		Duplicates:   2 * time.Minute,
 		AllowRollup:  true,

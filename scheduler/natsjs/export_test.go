@@ -1,6 +1,12 @@
 package natsjs
 
-import "wadm/scheduler/lattice"
+import (
+	"github.com/nats-io/nats.go"
+
+	"wadm/scheduler"
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+)
 
 // What the fuzz targets and tables reach.
 var (
@@ -27,4 +33,24 @@ func Waiting(p *Statuses) int {
 		n += slot.users
 	}
 	return n
+}
+
+// BenchAttachment is a lattice without a consumer.
+type BenchAttachment struct{ a *attachment }
+
+// NewBenchAttachment makes one for the default tenant.
+func NewBenchAttachment(s *Streams, key tenancy.LatticeKey) BenchAttachment {
+	ev, err := s.tenantEvents(key.Tenant)
+	if err != nil {
+		panic(err)
+	}
+	return BenchAttachment{newAttachment(NewIntake(s), ev, scheduler.Claim{Key: key, Epoch: 1})}
+}
+
+// Deliver passes a message through and acknowledges it.
+func (b BenchAttachment) Deliver(m *nats.Msg) {
+	b.a.push(m)
+	if d, _, ok := b.a.take(); ok {
+		d.Ack()
+	}
 }

@@ -399,3 +399,35 @@ func TestAttachEndsWithTheIntake(t *testing.T) {
 		t.Error("the intake ran twice")
 	}
 }
+
+func TestAConsumerThatVanishesWithoutAWordIsMissed(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	through, wire := proxied(t, srv)
+	in := newIntake(t, open(t, through, natsjs.Config{Probe: 300 * time.Millisecond}))
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	emit(t, nc, "default", "host_started", "one")
+	eventually(t, "first event", func() bool { return in.Stats().Acked == 1 })
+	eventually(t, "acknowledgement", func() bool {
+		c, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-default")
+		return err == nil && c.CachedInfo().NumAckPending == 0
+	})
+	wire.dropAnswers.Store(true)
+	if err := js.DeleteConsumer(t.Context(), "wasmbus_events", "wadm-default"); err != nil {
+		t.Fatal(err)
+	}
+	emit(t, nc, "default", "host_started", "two")
+	// The server's word of the deletion has been lost once this one has.
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := through.Request("$JS.API.INFO", nil, 50*time.Millisecond); err == nil {
+		t.Fatal("the wire loses nothing")
+	}
+	wire.dropAnswers.Store(false)
+	eventually(t, "second event", func() bool { return o.has("two") })
+	if diff := cmp.Diff([]string{"one", "two"}, o.seen()); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"wadm/config/natsconn/natstest"
@@ -338,5 +340,45 @@ func TestForeignMessagesDoNotHinderRecovery(t *testing.T) {
 	}
 	if got := inDoubt(t, l, c); len(got) != 6 {
 		t.Errorf("in doubt: %v", got)
+	}
+}
+
+// Replicated streams refuse a conditional write while another is in flight. One
+// server never does, so a subscriber answers in the stream's place.
+func TestABusyLedgerIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	if err := js.DeleteStream(t.Context(), "wadm_ledger"); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	seen := map[string]int{}
+	total := 0
+	_, err := nc.Subscribe("wadm.cmd.>", func(m *nats.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[m.Header.Get("Nats-Msg-Id")]++
+		answer := `{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"},"stream":"wadm_ledger","seq":0}`
+		if total++; total > 3 {
+			answer = `{"stream":"wadm_ledger","seq":9}`
+		}
+		_ = m.Respond([]byte(answer))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(t.Context(), c, commands("a")); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(seen) != 1 || total != 4 {
+		t.Errorf("%d tries with ids %v, want 4 with one", total, seen)
 	}
 }
