@@ -431,3 +431,38 @@ func TestAConsumerThatVanishesWithoutAWordIsMissed(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestABrokenConnectionLosesNothingUnlessItLastsAsLongAsEvents(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		age  time.Duration
+		gaps int
+	}{{"short", 70 * time.Second, 1}, {"long", 3 * time.Second, 2}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			srv := natstest.Start(t)
+			nc, js := srv.Connect(t), srv.JetStream(t)
+			through, wire := proxied(t, srv)
+			in := newIntake(t, open(t, through, natsjs.Config{EventsMaxAge: c.age}))
+			o := attach(t, in, claim(t, js, lattice1("default")), false)
+			emit(t, nc, "default", "host_started", "before")
+			eventually(t, "first event", func() bool { return in.Stats().Acked == 1 })
+			wire.refuse.Store(true)
+			wire.cut()
+			eventually(t, "break noticed", func() bool { return through.Status() == nats.RECONNECTING })
+			since := time.Now()
+			eventually(t, "time without connection", func() bool { return time.Since(since) > 1600*time.Millisecond })
+			emit(t, nc, "default", "host_started", "meanwhile")
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			wire.refuse.Store(false)
+			eventually(t, "event of the break", func() bool { return o.has("meanwhile") })
+			eventually(t, "gaps", func() bool { return o.gapCount() == c.gaps })
+			if st := in.Stats(); st.Created != 1 {
+				t.Errorf("%+v", st)
+			}
+		})
+	}
+}

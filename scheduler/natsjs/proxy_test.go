@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -17,6 +18,21 @@ import (
 type wire struct {
 	// dropAnswers loses what the server says, dropRequests what the client says.
 	dropAnswers, dropRequests atomic.Bool
+	// refuse lets nobody connect.
+	refuse atomic.Bool
+
+	mu   sync.Mutex
+	open []net.Conn
+}
+
+// cut breaks what is connected.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.open {
+		_ = c.Close()
+	}
+	w.open = nil
 }
 
 // proxied connects through a wire. Nothing is lost until it is told to.
@@ -28,8 +44,6 @@ func proxied(t testing.TB, srv *natstest.Server) (*nats.Conn, *wire) {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
-	var mu sync.Mutex
-	var open []net.Conn
 	carry := func(dst, src net.Conn, drop *atomic.Bool) {
 		defer all.Done()
 		buf := make([]byte, 64<<10)
@@ -56,31 +70,31 @@ func proxied(t testing.TB, srv *natstest.Server) (*nats.Conn, *wire) {
 			if err != nil {
 				return
 			}
+			if w.refuse.Load() {
+				_ = client.Close()
+				continue
+			}
 			server, err := net.Dial("tcp", strings.TrimPrefix(srv.URL(), "nats://"))
 			if err != nil {
 				_ = client.Close()
 				continue
 			}
-			mu.Lock()
-			open = append(open, client, server)
-			mu.Unlock()
+			w.mu.Lock()
+			w.open = append(w.open, client, server)
+			w.mu.Unlock()
 			all.Add(2)
 			go carry(server, client, &w.dropRequests)
 			go carry(client, server, &w.dropAnswers)
 		}
 	}()
-	through, err := nats.Connect("nats://"+ln.Addr().String(), nats.MaxReconnects(-1), nats.ReconnectWait(0), nats.IgnoreDiscoveredServers())
+	through, err := nats.Connect("nats://"+ln.Addr().String(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.IgnoreDiscoveredServers())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		through.Close()
 		_ = ln.Close()
-		mu.Lock()
-		for _, c := range open {
-			_ = c.Close()
-		}
-		mu.Unlock()
+		w.cut()
 		all.Wait()
 	})
 	return through, w
