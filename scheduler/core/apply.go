@@ -12,11 +12,18 @@ import (
 )
 
 // setDesired compiles what changed among the deployed manifests and marks what
-// that touches. Unchanged applications keep their scalers and their waits.
+// that touches. Unchanged applications keep their scalers and their waits. An
+// application without a manifest is deployed, but its record can't be read: it
+// stays as it is, as last known or as it runs.
 func (s *State) setDesired(apps map[string]*manifest.Manifest, now time.Time) error {
 	changed := map[string]bool{}
 	texts := make(map[string]string, len(apps))
+	frozen := map[string]bool{}
 	for name, m := range apps {
+		if m == nil {
+			frozen[name] = true
+			continue
+		}
 		b, err := m.MarshalJSON()
 		if err != nil {
 			return fmt.Errorf("compile application %s: %w", name, err)
@@ -27,15 +34,16 @@ func (s *State) setDesired(apps map[string]*manifest.Manifest, now time.Time) er
 		}
 	}
 	for name := range s.apps {
-		if apps[name] == nil {
+		if apps[name] == nil && !frozen[name] {
 			changed[name] = true
 		}
 	}
-	if len(changed) == 0 {
+	if len(changed) == 0 && maps.Equal(frozen, s.frozen) {
 		return nil
 	}
+	s.thaw(frozen)
 	for name, a := range s.apps {
-		if a.refers {
+		if a.refers && !frozen[name] {
 			// What it refers to may have changed its id.
 			changed[name] = true
 		}
@@ -57,6 +65,22 @@ func (s *State) setDesired(apps map[string]*manifest.Manifest, now time.Time) er
 	s.supersede()
 	s.pruneUnits()
 	return nil
+}
+
+// thaw replaces the set of applications that are left as they are and looks
+// again at everything that either set may keep from being removed.
+func (s *State) thaw(frozen map[string]bool) {
+	if maps.Equal(frozen, s.frozen) {
+		return
+	}
+	for name := range s.frozen {
+		s.dirty.apps[name] = true
+	}
+	for name := range frozen {
+		s.dirty.apps[name] = true
+	}
+	s.frozen = frozen
+	s.everythingDirty()
 }
 
 // supersede stops waiting for image updates that are no longer wanted: an update

@@ -139,7 +139,7 @@ func (s *State) retireConfig(name string, c *configTarget, fact lattice.ConfigFa
 		}
 		return
 	}
-	if busy || s.inUse(c) {
+	if busy || s.frozen[c.owner] || s.inUse(c) {
 		return
 	}
 	s.issue(lattice.Command{Kind: lattice.DeleteConfig, ConfigName: name, App: c.owner, Reason: "nothing uses the configuration any more"}, false, now)

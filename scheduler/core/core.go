@@ -112,7 +112,9 @@ type State struct {
 	cfg Config
 	obs *lattice.State
 
-	apps    map[string]*app
+	apps map[string]*app
+	// frozen are deployed applications whose record can't be read.
+	frozen  map[string]bool
 	units   map[lattice.WorkloadID]*unit
 	links   map[lattice.LinkID]*linkTarget
 	configs map[string]*configTarget
@@ -247,7 +249,8 @@ func (s *State) quiet(h *lattice.Host) Decision {
 	return d
 }
 
-// Desired tells which manifests are deployed now, by application.
+// Desired tells which manifests are deployed now, by application; nil for one
+// whose record can't be read.
 func (s *State) Desired(apps map[string]*manifest.Manifest, now time.Time) (Decision, error) {
 	d := s.begin()
 	if err := s.setDesired(apps, now); err != nil {

@@ -76,6 +76,8 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 	have, there := s.obs.Links[id]
 	busy := s.flights[t] != nil || s.waiting(t, "", now) != nil
 	switch {
+	case l.want == nil && s.frozen[l.owner]:
+		return
 	case l.want == nil && !there && s.obs.LinksKnown && s.flights[t] == nil:
 		delete(s.links, id)
 		s.dirtyState = true

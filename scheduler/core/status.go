@@ -14,6 +14,7 @@ import (
 // Texts that clients show and people search for.
 const (
 	textUndeployed  = "Manifest has been undeployed"
+	textUnreadable  = "The stored manifest cannot be read; what runs is left as it is"
 	textUndeploying = "Manifest is being undeployed"
 	textConflict    = "Configuration %s is defined differently by application %q"
 	textNoConfig    = "Specified configuration %s does not exist"
@@ -196,6 +197,9 @@ func (s *State) statuses() {
 		var st tenancy.Status
 		if a := s.apps[name]; a != nil {
 			st = a.publicStatus()
+			s.know(name)
+		} else if s.frozen[name] {
+			st = tenancy.Status{Status: tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: textUnreadable}}
 			s.know(name)
 		} else if s.known[name] {
 			var gone bool

@@ -123,6 +123,9 @@ func (w *world) step(t *testing.T, line string, block []string) {
 	case "undeploy":
 		delete(w.apps, args[0])
 		w.desired()
+	case "unreadable":
+		w.apps[args[0]] = nil
+		w.desired()
 	case "run":
 		w.run(duration(t, args[0]))
 	case "remove":

@@ -156,7 +156,7 @@ func (p *placement) at(h *lattice.Host) *place {
 	pl.locked = h.Silent || pl.fl != nil
 	if pl.inst != nil {
 		pl.cur = uint64(pl.inst.Max)
-		pl.blocked = !pl.inst.Managed()
+		pl.blocked = !pl.inst.Managed() || p.s.frozen[pl.inst.App()] && p.s.apps[pl.inst.App()] == nil
 	}
 	if pl.fl != nil {
 		switch pl.fl.cmd.Kind {
