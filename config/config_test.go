@@ -108,7 +108,6 @@ func TestEveryOptionIsOneFieldBySourceOfAnyKind(t *testing.T) {
 			partner = "nats.seed"
 		}
 		var args, environ []string
-		fileText := "{}"
 		doc := map[string]string{o.Key: v}
 		args, environ = append(args, "--"+o.Long+"="+v), append(environ, o.Env+"="+v)
 		for _, p := range config.Options() {
@@ -117,8 +116,7 @@ func TestEveryOptionIsOneFieldBySourceOfAnyKind(t *testing.T) {
 				doc[p.Key] = "sample"
 			}
 		}
-		fileText = yamlOf(doc)
-		file := write(t, fileText)
+		file := write(t, yamlOf(doc))
 
 		byFlag, _, err := config.Load(args, nil)
 		if err != nil {

@@ -20,7 +20,7 @@ func readFile(path string, options []Option) (layer, []problem) {
 	if err != nil {
 		return nil, []problem{{text: fmt.Sprintf("configuration file: %v", err), inFile: true}}
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
 	if err == nil && len(data) > maxFileSize {
 		err = fmt.Errorf("%s is larger than %d bytes", path, maxFileSize)

@@ -117,14 +117,12 @@ func readFlags(args []string, options []Option) (layer, error) {
 		return values, nil
 	}
 	text := err.Error()
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) && len(unknown.GetSpecifiedName()) > 1 {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && len(unknown.GetSpecifiedName()) > 1 {
 		if near, ok := nearest("--"+unknown.GetSpecifiedName(), append(given, "--help", "--version"), true); ok {
 			text += "; did you mean " + near + "?"
 		}
 	}
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		// pflag repeats the value in its own text, which would show secrets.
 		text = fmt.Sprintf("option --%s: %v", invalid.GetFlag().Name, errors.Unwrap(invalid))
 	}

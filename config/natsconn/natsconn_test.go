@@ -41,7 +41,7 @@ func connect(t *testing.T, cfg natsconn.Config) *natsconn.Conn {
 	return nc
 }
 
-// refused asserts that cfg does not get in.
+// refused asserts that cfg does not get in, and returns why.
 func refused(t *testing.T, cfg natsconn.Config, want error) error {
 	t.Helper()
 	cfg.StartTimeout = 100 * time.Millisecond
@@ -162,7 +162,7 @@ func TestJWTSeedAndCredentialsAsLiteralOrFile(t *testing.T) {
 			connect(t, cfg)
 		})
 	}
-	refused(t, natsconn.Config{Server: s.URL()}, nats.ErrAuthorization)
+	_ = refused(t, natsconn.Config{Server: s.URL()}, nats.ErrAuthorization)
 }
 
 func TestUnusableSettingsAreToldAtOnceAndWithoutSecrets(t *testing.T) {
@@ -214,9 +214,9 @@ func TestRootCertificatesRequireTLS(t *testing.T) {
 	if _, err := nc.TLSConnectionState(); err != nil {
 		t.Errorf("connection is not encrypted: %v", err)
 	}
-	refused(t, natsconn.Config{Server: hostPort(s)}, natsconn.ErrUnreachable)
+	_ = refused(t, natsconn.Config{Server: hostPort(s)}, natsconn.ErrUnreachable)
 	plain := natstest.Start(t, natstest.WithoutJetStream())
-	refused(t, natsconn.Config{Server: hostPort(plain), TLSCAFile: ca}, nats.ErrSecureConnWanted)
+	_ = refused(t, natsconn.Config{Server: hostPort(plain), TLSCAFile: ca}, nats.ErrSecureConnWanted)
 }
 
 func selfSigned(t *testing.T) (tls.Certificate, []byte) {

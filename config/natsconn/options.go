@@ -162,8 +162,7 @@ func literalOrFile(s string, is func(string) bool) (string, error) {
 	data, err := os.ReadFile(s)
 	if err != nil {
 		// The path is left out: it may be a mistyped secret.
-		var pathErr *os.PathError
-		if errors.As(err, &pathErr) {
+		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
 			err = pathErr.Err
 		}
 		return "", fmt.Errorf("neither the literal nor a readable file: %w", err)

@@ -113,8 +113,8 @@ func start(t testing.TB, cfg embedded.Config, opts []Option) *Server {
 		t.Fatal(err)
 	}
 	s := &Server{Server: srv}
-	// Reads s.Server late: a restart replaces it.
-	t.Cleanup(func() { s.Server.Stop() })
+	// Not s.Stop itself: a restart replaces the server.
+	t.Cleanup(func() { s.Stop() })
 	return s
 }
 
