@@ -33,6 +33,7 @@ type server struct {
 	owner     *shard.Single
 	scheduler *scheduler.Scheduler
 	intake    *natsjs.Intake
+	ledger    *natsjs.Ledger
 	discovery *natsjs.Discovery
 }
 
@@ -92,13 +93,13 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.intake, s.discovery = natsjs.NewIntake(streams), natsjs.NewDiscovery(streams)
+	s.intake, s.ledger, s.discovery = natsjs.NewIntake(streams), natsjs.NewLedger(streams), natsjs.NewDiscovery(streams)
 	hosts, err := control.New(d.Commands.Conn, control.Config{Instance: cfg.InstanceID})
 	if err != nil {
 		return nil, err
 	}
 	if s.scheduler, err = scheduler.New(scheduler.Deps{
-		Ledger: natsjs.NewLedger(streams), Intake: s.intake, Hosts: hosts, Desired: s.catalog,
+		Ledger: s.ledger, Intake: s.intake, Hosts: hosts, Desired: s.catalog,
 		Statuses: natsjs.NewStatuses(streams), Log: log, Tracer: d.Tracing.Tracer("wadm/scheduler"),
 	}, scheduler.Config{Instance: cfg.InstanceID, Core: core.Config{CommandDeadline: cfg.Commands.Deadline}}); err != nil {
 		return nil, err
@@ -133,6 +134,7 @@ func (s *server) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(base)
 	g.Go(func() error { return part(gctx, "catalog", s.catalog.Run(gctx)) })
 	g.Go(func() error { return part(gctx, "intake", s.intake.Run(gctx)) })
+	g.Go(func() error { return part(gctx, "ledger", s.ledger.Run(gctx)) })
 	front, fctx := errgroup.WithContext(ctx)
 	front.Go(func() error { return part(fctx, "API", s.api.Run(fctx)) })
 	front.Go(func() error { return part(fctx, "discovery", s.discover(fctx)) })
