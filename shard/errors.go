@@ -24,6 +24,11 @@ var (
 	ErrUnhealthy = errors.New("ledger has not answered recently")
 	// ErrNotReady: the instance is still starting.
 	ErrNotReady = errors.New("not ready yet")
+	// ErrForeignRing: the agreed view is placed by another build or with other
+	// parameters. Following it would claim keys that are others'.
+	ErrForeignRing = errors.New("the view's ring fingerprint is not this instance's")
+	// ErrForeignView: the agreed view is of a schema this build does not know.
+	ErrForeignView = errors.New("the view's schema is newer than this instance")
 	// ErrBadKey: the key is not two tokens of the allowed alphabet.
 	ErrBadKey = errors.New("key not allowed")
 	// ErrBadRecord: a stored or received record cannot be understood.

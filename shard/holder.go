@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -48,6 +49,10 @@ type holder struct {
 	timeout time.Duration
 	record  func(a Action, state ClaimState) Record
 	health  func() error
+	// answered is told of every write that the ledger answered, and when it began.
+	answered func(start time.Time)
+	// written is the highest sequence of a claim of ours that is known to be stored.
+	written atomic.Uint64
 
 	running map[Key]*running
 	wg      sync.WaitGroup
@@ -86,7 +91,14 @@ func (h *holder) write(base context.Context, a Action, state ClaimState) {
 	h.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(base, h.timeout)
 		defer cancel()
+		start := time.Now()
 		seq, err := putClaim(ctx, h.claims, a.Key, rec, a.Expect)
+		if err == nil {
+			raise(&h.written, seq)
+			if h.answered != nil {
+				h.answered(start)
+			}
+		}
 		var head Head
 		if err != nil {
 			// What to expect next time. Not a decision: the next write decides.
@@ -103,6 +115,15 @@ func (h *holder) write(base context.Context, a Action, state ClaimState) {
 			}
 		})
 	})
+}
+
+func raise(a *atomic.Uint64, v uint64) {
+	for {
+		old := a.Load()
+		if v <= old || a.CompareAndSwap(old, v) {
+			return
+		}
+	}
 }
 
 // putClaim writes a record, repeating what is known not to be stored for a

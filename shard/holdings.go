@@ -3,6 +3,8 @@ package shard
 import (
 	"container/heap"
 	"hash/fnv"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -64,6 +66,11 @@ type HoldingsConfig struct {
 	// and its first effect, whatever the silence was; default 500 ms. It covers a
 	// holder that lived unheard and learns of the claim only by watching.
 	Settle time.Duration
+	// MaxDraining is the most keys being given up at a time, each counted for at
+	// most DrainSlot; defaults 64 and 1 s. Giving up everything at once would leave
+	// the last ones without an owner for as long as all of them take.
+	MaxDraining int
+	DrainSlot   time.Duration
 	// BackOffMin and BackOffMax bound the pause after own or a claim failed;
 	// defaults 100 ms and 5 s. It doubles per failure in a row.
 	BackOffMin, BackOffMax time.Duration
@@ -84,6 +91,10 @@ func (c HoldingsConfig) WithDefaults() HoldingsConfig {
 	if c.Rate == 0 {
 		c.Rate = 2000
 	}
+	if c.MaxDraining == 0 {
+		c.MaxDraining = 64
+	}
+	set(&c.DrainSlot, time.Second)
 	set(&c.RecoverLimit, 5*time.Second)
 	set(&c.HandOff, 5*time.Second)
 	set(&c.Quarantine, 2300*time.Millisecond)
@@ -160,6 +171,10 @@ type lane struct {
 	dirty      bool
 	blocked    bool
 	attempt    uint64
+	yielding   bool      // counts against MaxDraining
+	yieldFrom  time.Time // since when
+	queued     bool      // waits for a place among those being given up
+	bareFrom   time.Time // since when nobody living holds it; zero: somebody does
 }
 
 // Holdings compares which keys this instance should own with which it owns, and
@@ -180,6 +195,10 @@ type Holdings struct {
 
 	acquiring  int
 	recovering int
+	yields     int
+	counts     [Fenced + 1]int
+	queue      []*lane                   // to be given up, over the limit; oldest first
+	progress   map[Incarnation]time.Time // when a holder last released something
 	tokens     float64
 	filled     time.Time
 	nextPass   time.Time
@@ -200,7 +219,7 @@ func NewHoldings(self Incarnation, want func(Key) bool, standing func(Head) Stan
 	return &Holdings{
 		cfg: cfg, self: self, past: map[Incarnation]bool{},
 		want: want, standing: standing,
-		lanes: map[Key]*lane{}, tokens: float64(cfg.Parallel),
+		lanes: map[Key]*lane{}, tokens: float64(cfg.Parallel), progress: map[Incarnation]time.Time{},
 	}
 }
 
@@ -209,9 +228,23 @@ func (h *Holdings) lane(k Key) *lane {
 	if l == nil {
 		l = &lane{key: k}
 		h.lanes[k] = l
+		h.counts[Idle]++
 	}
 	return l
 }
+
+func (h *Holdings) set(l *lane, s State) {
+	h.counts[l.state]--
+	h.counts[s]++
+	l.state = s
+	if s != Draining && l.yielding {
+		l.yielding = false
+		h.yields--
+	}
+}
+
+// Counts gives the number of keys in each state, by State.
+func (h *Holdings) Counts() [Fenced + 1]int { return h.counts }
 
 func (h *Holdings) touch(l *lane) {
 	if !l.dirty {
@@ -279,10 +312,16 @@ func (h *Holdings) loaded(what *bool) {
 
 // see takes a head, and marks the lane fenced when it shows that our claim is not the last.
 func (h *Holdings) see(now time.Time, l *lane, hd Head) {
+	if hd.Seq == l.head.Seq {
+		l.head = hd // what was written here, in full
+	}
 	if hd.Seq <= l.head.Seq {
 		return
 	}
 	l.head, l.headAt = hd, now
+	if !hd.Bad && hd.Record.State == Released {
+		h.progress[hd.Record.Incarnation] = now
+	}
 	h.touch(l)
 }
 
@@ -296,7 +335,7 @@ func (h *Holdings) Claimed(now time.Time, k Key, a Action, seq uint64, err error
 	h.acquiring--
 	h.touch(l)
 	if err != nil {
-		l.state = Idle
+		h.set(l, Idle)
 		h.reread(now, l, head, a.Expect)
 		h.failed(now, l)
 		return
@@ -314,7 +353,7 @@ func (h *Holdings) Claimed(now time.Time, k Key, a Action, seq uint64, err error
 		l.head = Head{Key: k, Seq: seq, Record: Record{Incarnation: h.self, State: Held, Settle: a.Settle.Milliseconds()}}
 		l.headAt = now
 	}
-	l.state = Recovering
+	h.set(l, Recovering)
 	l.counted = true
 	h.recovering++
 	h.wakeAt(l, now.Add(h.cfg.RecoverLimit))
@@ -341,7 +380,7 @@ func (h *Holdings) Recovered(k Key, epoch uint64) {
 	if l == nil || l.epoch != epoch || l.state != Recovering {
 		return
 	}
-	l.state = Active
+	h.set(l, Active)
 	l.failures = 0
 	h.uncount(l)
 }
@@ -361,10 +400,12 @@ func (h *Holdings) Returned(now time.Time, k Key, epoch uint64, err error) {
 		if now.Sub(l.since) > h.cfg.BackOffMax {
 			l.failures = 0
 		}
-		l.state, l.epoch = Idle, 0
+		h.set(l, Idle)
+		l.epoch = 0
 		h.failed(now, l)
 	case Fenced:
-		l.state, l.epoch = Idle, 0
+		h.set(l, Idle)
+		l.epoch = 0
 	case Draining:
 		// evaluate releases.
 	}
@@ -378,7 +419,8 @@ func (h *Holdings) Released(now time.Time, k Key, a Action, seq uint64, err erro
 	}
 	l.releasing = false
 	epoch := l.epoch
-	l.state, l.epoch, l.after = Idle, 0, time.Time{}
+	h.set(l, Idle)
+	l.epoch, l.after = 0, time.Time{}
 	h.touch(l)
 	if err != nil {
 		h.reread(now, l, head, epoch)
@@ -424,7 +466,7 @@ func (h *Holdings) Renew(self Incarnation) []Action {
 			acts = append(acts, h.fence(l)...)
 		case Acquiring:
 			h.acquiring--
-			l.state = Idle
+			h.set(l, Idle)
 		}
 		l.attempt++
 		h.touch(l)
@@ -432,8 +474,88 @@ func (h *Holdings) Renew(self Incarnation) []Action {
 	return acts
 }
 
+// Reset forgets every head: the ledger was lost or rolled back, and what is
+// known of it means nothing. Renew goes with it.
+func (h *Holdings) Reset() {
+	h.claimsLoaded = false
+	for _, l := range h.lanes {
+		l.head, l.headAt, l.waitSeq = Head{}, time.Time{}, 0
+		h.touch(l)
+	}
+}
+
+// Settled reports whether every key that is wanted here is owned here and acted for.
+func (h *Holdings) Settled() bool {
+	if !h.registryLoaded || !h.claimsLoaded {
+		return false
+	}
+	for _, l := range h.lanes {
+		if l.registered && h.want(l.key) && l.state != Active {
+			return false
+		}
+	}
+	return true
+}
+
+// Bare is a registered key that nobody living holds.
+type Bare struct {
+	Key   Key
+	Since time.Time
+}
+
+// Orphans looks for registered keys that no living instance holds, and lists
+// those that have been without one for longer than limit, oldest first. covers
+// says whether a head is a claim of somebody living. It is to be called
+// regularly: since is when it first noticed.
+func (h *Holdings) Orphans(now time.Time, limit time.Duration, covers func(Head) bool) []Bare {
+	if !h.registryLoaded || !h.claimsLoaded {
+		return nil
+	}
+	var bare []Bare
+	for _, l := range h.lanes {
+		switch {
+		case !l.registered || covers(l.head):
+			l.bareFrom = time.Time{}
+		case l.bareFrom.IsZero():
+			l.bareFrom = now
+		case now.Sub(l.bareFrom) > limit:
+			bare = append(bare, Bare{l.key, l.bareFrom})
+		}
+	}
+	slices.SortFunc(bare, func(a, b Bare) int {
+		if c := a.Since.Compare(b.Since); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.Key), string(b.Key))
+	})
+	return bare
+}
+
+// Held lists what is owned here, with epochs.
+func (h *Holdings) Held() map[Key]uint64 {
+	m := map[Key]uint64{}
+	for k, l := range h.lanes {
+		if l.epoch > 0 && l.state != Fenced {
+			m[k] = l.epoch
+		}
+	}
+	return m
+}
+
+// Head gives the last known head of a key, and whether the key is registered.
+func (h *Holdings) Head(k Key) (Head, bool) {
+	l := h.lanes[k]
+	if l == nil {
+		return Head{Key: k}, false
+	}
+	return l.head, l.registered
+}
+
 // Drained reports that nothing is held, running or being written.
 func (h *Holdings) Drained() bool {
+	if h.counts[Idle] != len(h.lanes) {
+		return false
+	}
 	for _, l := range h.lanes {
 		if l.running || l.state != Idle || (!h.halted && l.head.HeldBy(h.self)) {
 			return false

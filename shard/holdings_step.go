@@ -40,7 +40,13 @@ func (h *Holdings) Step(now time.Time) ([]Action, time.Time) {
 		}
 	}
 
-	// Limits freed meanwhile go to who has waited longest.
+	// Places freed meanwhile go to who has waited longest.
+	for len(h.queue) > 0 && h.yields < h.cfg.MaxDraining {
+		l := h.queue[0]
+		h.queue = h.queue[1:]
+		l.queued = false
+		acts = append(acts, h.evaluate(now, l)...)
+	}
 	wait := h.blocked
 	h.blocked = nil
 	for i, l := range wait {
@@ -79,16 +85,14 @@ func (h *Holdings) evaluate(now time.Time, l *lane) []Action {
 		}
 		if !l.running {
 			if !wanted {
-				l.state = Draining
+				h.set(l, Draining)
 				return h.release(now, l)
 			}
 			l.running = true
 			return []Action{{Kind: DoStart, Key: l.key, Epoch: l.epoch, EffectsAfter: l.after, Incarnation: h.self}}
 		}
 		if !wanted {
-			l.state = Draining
-			h.uncount(l)
-			return []Action{{Kind: DoCancel, Key: l.key, Epoch: l.epoch, Cause: ErrHandOver}}
+			return h.yield(now, l)
 		}
 		if l.state == Recovering && l.counted && now.Sub(l.since) >= h.cfg.RecoverLimit {
 			h.uncount(l)
@@ -103,6 +107,10 @@ func (h *Holdings) evaluate(now time.Time, l *lane) []Action {
 		}
 		if !l.running && !l.releasing {
 			return h.release(now, l)
+		}
+		if l.yielding && now.Sub(l.yieldFrom) >= h.cfg.DrainSlot {
+			l.yielding = false // slow to stop: others need not wait for it
+			h.yields--
 		}
 	case Acquiring, Fenced:
 	}
@@ -126,7 +134,8 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 	}
 	if !wanted {
 		// A claim whose fate was unknown came through after all.
-		l.state, l.epoch = Draining, l.head.Seq
+		h.set(l, Draining)
+		l.epoch = l.head.Seq
 		return h.release(now, l)
 	}
 	if !h.registryLoaded || !h.claimsLoaded {
@@ -159,7 +168,9 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 			if l.waitSeq != l.head.Seq {
 				l.waitSeq, l.waitFrom = l.head.Seq, now
 			}
-			if until := l.waitFrom.Add(h.cfg.HandOff); now.Before(until) {
+			// A holder with much to give up is given time as long as it gets on.
+			from := latest(l.waitFrom, h.progress[l.head.Record.Incarnation])
+			if until := from.Add(h.cfg.HandOff); now.Before(until) {
 				h.wakeAt(l, until)
 				return nil
 			}
@@ -182,10 +193,27 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 	h.tokens--
 	h.acquiring++
 	l.blocked = false
-	l.state = Acquiring
+	h.set(l, Acquiring)
 	l.attempt++
 	a.Incarnation, a.Attempt = h.self, l.attempt
 	return []Action{a}
+}
+
+// yield begins to give a running key up, when there is a place.
+func (h *Holdings) yield(now time.Time, l *lane) []Action {
+	if h.yields >= h.cfg.MaxDraining {
+		if !l.queued {
+			l.queued = true
+			h.queue = append(h.queue, l)
+		}
+		return nil
+	}
+	h.uncount(l)
+	h.set(l, Draining)
+	l.yielding, l.yieldFrom = true, now
+	h.yields++
+	h.wakeAt(l, now.Add(h.cfg.DrainSlot))
+	return []Action{{Kind: DoCancel, Key: l.key, Epoch: l.epoch, Cause: ErrHandOver}}
 }
 
 func (h *Holdings) release(now time.Time, l *lane) []Action {
@@ -210,11 +238,12 @@ func (h *Holdings) fence(l *lane) []Action {
 	l.releasing = false
 	l.after = time.Time{}
 	if !l.running {
-		l.state, l.epoch = Idle, 0
+		h.set(l, Idle)
+		l.epoch = 0
 		h.touch(l)
 		return nil
 	}
-	l.state = Fenced
+	h.set(l, Fenced)
 	return []Action{{Kind: DoCancel, Key: l.key, Epoch: l.epoch, Cause: ErrFenced}}
 }
 
@@ -242,6 +271,12 @@ func (h *Holdings) collect(now time.Time) {
 		if !l.registered && l.state == Idle && !l.running && !l.blocked && !l.dirty &&
 			!l.head.HeldBy(h.self) && now.Sub(l.headAt) > time.Minute && h.registryLoaded {
 			delete(h.lanes, k)
+			h.counts[Idle]--
+		}
+	}
+	for i, at := range h.progress {
+		if now.Sub(at) > time.Minute {
+			delete(h.progress, i)
 		}
 	}
 	if len(h.wakes) > 4*len(h.lanes)+64 {

@@ -1,6 +1,9 @@
 package shard
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // KeyChange is one change of the registry.
 type KeyChange struct {
@@ -36,4 +39,53 @@ type Claims interface {
 	// none), then with new heads in stream order, never concurrently. It returns
 	// when ctx ends (nil) or when heads may have been missed (an error): call it again.
 	Follow(ctx context.Context, seen func(heads []Head)) error
+}
+
+// Members is the set of membership records. A record that is not written again
+// expires; that is noticed some seconds late and decides nothing by itself.
+type Members interface {
+	// PutMember stores the record of m.ID on condition that its last revision is
+	// expect (0: there is none, or it is gone), and returns the new revision. It
+	// fails with ErrFenced when the condition does not hold, and with
+	// ErrUnknownOutcome when the record may be stored.
+	PutMember(ctx context.Context, m Member, expect uint64) (rev uint64, err error)
+	// DropMember removes a member's own record, as its last act. The condition is
+	// that of PutMember.
+	DropMember(ctx context.Context, id MemberID, expect uint64) error
+	// WatchMembers calls seen first with all records, then with changes; it ends as Registry.Watch does.
+	WatchMembers(ctx context.Context, seen func([]MemberChange)) error
+}
+
+// Views is the register of the agreed view.
+type Views interface {
+	// PutView replaces the view on condition that its revision is still expect (0:
+	// there is none). It fails with ErrFenced when it is not, and with
+	// ErrUnknownOutcome when the view may be stored.
+	PutView(ctx context.Context, v View, expect uint64) (rev uint64, err error)
+	// WatchView calls seen first with the view, or with nil when there is none,
+	// then with each new one; views in between may be left out. A view that cannot
+	// be decoded is given with its revision and a Schema above this package's. It
+	// ends as Registry.Watch does.
+	WatchView(ctx context.Context, seen func(v *View)) error
+}
+
+// Beats carries heartbeats. They may be lost, doubled and reordered.
+type Beats interface {
+	// SendBeat sends to all others; it does not wait for anybody.
+	SendBeat(b Beat) error
+	// ReceiveBeats calls seen with the beats of all instances, perhaps one's own; it
+	// ends as Registry.Watch does.
+	ReceiveBeats(ctx context.Context, seen func(Beat)) error
+}
+
+// LedgerMark tells one ledger from another and how far it has got.
+type LedgerMark struct {
+	Created time.Time
+	Last    uint64
+}
+
+// Ledger answers whether the ledger can be reached.
+type Ledger interface {
+	// Probe makes one round trip to whoever serves the ledger's writes.
+	Probe(ctx context.Context) (LedgerMark, error)
 }

@@ -53,8 +53,8 @@ func NewMemory() *Memory {
 	}
 }
 
-// SetFault has f decide the fate of every write; op is "claim", "register" or
-// "unregister". nil: no faults.
+// SetFault has f decide the fate of every write; op is "claim", "register",
+// "unregister", "member", "drop" or "view". nil: no faults.
 func (m *Memory) SetFault(f func(op, key string) Fault) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -89,6 +89,19 @@ func (m *Memory) write(op, key string, store func() error) error {
 	default:
 		return store()
 	}
+}
+
+// fated is write for stores with a lock of their own.
+func (m *Memory) fated(op, key string, store func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.write(op, key, store)
+}
+
+func (m *Memory) lastSeq() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.seq
 }
 
 // Register implements shard.Registry.

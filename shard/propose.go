@@ -1,0 +1,362 @@
+package shard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Proposal is a view to be written on condition that the current one is still Expect.
+type Proposal struct {
+	View   View
+	Expect uint64
+}
+
+// change is the difference between the living and the view.
+type change struct {
+	lost      []MemberID          // in the view, dead, gone
+	restarted map[MemberID]Member // in the view, living a new life
+	draining  []MemberID          // active in the view, wants to give up
+	joining   []Member            // not in the view, wants to be
+	resized   map[MemberID]int    // in the view, one step towards its weight
+	shrinks   bool                // a step down, which need not be ramped
+	fresh     bool                // nobody in the view lives: nothing to disturb
+	migrate   bool                // everybody living places otherwise than the view
+	alive     map[MemberID]bool   // of the view
+}
+
+// Propose says which view this instance should write now, if any, and when to
+// ask again at the latest.
+func (r *Roster) Propose(now time.Time) (*Proposal, time.Time) {
+	const idle = time.Second
+	next := now.Add(idle)
+	r.collect(now)
+	if !r.recordsLoaded || !r.viewLoaded || !r.healthy {
+		// What is not known cannot be stable.
+		r.losses, r.joins, r.drains = stable{}, stable{}, stable{}
+		return nil, next
+	}
+	if r.view.Schema > Schema {
+		return nil, next
+	}
+	c := r.compare(now)
+	target := r.view.Fingerprint
+	if r.view.Rev == 0 || c.migrate {
+		target = r.me.Fingerprint
+	}
+	if r.me.Fingerprint != target {
+		return nil, next
+	}
+	r.losses.note(now, lossesOf(c))
+	r.joins.note(now, joinsOf(c))
+	r.drains.note(now, names(c.draining))
+	r.brake(now, c)
+
+	join := r.cfg.Join
+	if c.fresh {
+		join = r.cfg.Loss
+	}
+	lossAt := r.losses.due(r.cfg.Loss)
+	if !lossAt.IsZero() {
+		lossAt = latest(lossAt, r.brakeUntil)
+	}
+	joinAt, drainAt := r.joins.due(join), r.drains.due(0)
+	var rampAt time.Time
+	if len(c.resized) > 0 {
+		rampAt = r.viewAt.Add(r.cfg.Ramp)
+		if c.shrinks {
+			rampAt = r.viewAt
+		}
+	}
+	rank := time.Duration(r.rank(now, target)) * r.cfg.Rank
+	mature, fire := false, false
+	for _, at := range []time.Time{lossAt, joinAt, drainAt, rampAt} {
+		if at.IsZero() {
+			continue
+		}
+		mature = mature || !at.After(now)
+		turn := at.Add(rank)
+		if at == drainAt && slices.Contains(c.draining, r.me.ID) {
+			turn = at // who wants to leave asks for itself at once
+		}
+		if !turn.After(now) {
+			fire = true
+		} else if turn.Before(next) {
+			next = turn
+		}
+	}
+	if !mature || !fire {
+		return nil, next
+	}
+	is := func(at time.Time) bool { return !at.IsZero() && !at.After(now) }
+	v := r.build(c, is(lossAt), is(joinAt), is(drainAt), is(rampAt))
+	return &Proposal{View: v, Expect: r.view.Rev}, next
+}
+
+// compare finds what the view should change.
+func (r *Roster) compare(now time.Time) change {
+	c := change{restarted: map[MemberID]Member{}, resized: map[MemberID]int{}, alive: map[MemberID]bool{}, fresh: true}
+	like, unlike := 0, 0 // living lives by whether they place as the view does
+	for _, rec := range r.livingRecords(now) {
+		if rec.Fingerprint == r.view.Fingerprint && rec.Schema == r.view.Schema {
+			like++
+		} else {
+			unlike++
+		}
+	}
+	c.migrate = r.view.Rev > 0 && like == 0 && unlike > 0 && r.unanimous(now)
+	fits := func(m Member) bool {
+		if r.view.Rev == 0 || c.migrate {
+			return m.Fingerprint == r.me.Fingerprint && m.Schema == r.me.Schema
+		}
+		return m.Fingerprint == r.view.Fingerprint && m.Schema == r.view.Schema
+	}
+
+	for _, m := range r.view.Members {
+		rec, ok := r.recordOf(m.ID)
+		if r.dead(now, m) {
+			if ok && rec.Incarnation != m.Incarnation && fits(rec) && rec.State == MemberActive && r.living(now, rec.Incarnation) {
+				c.restarted[m.ID] = rec
+			} else {
+				c.lost = append(c.lost, m.ID)
+			}
+			continue
+		}
+		c.alive[m.ID] = true
+		c.fresh = false
+		if m.State == MemberActive && r.wantsOut(m) {
+			c.draining = append(c.draining, m.ID)
+			continue
+		}
+		if ok && m.State == MemberActive && rec.Incarnation == m.Incarnation && rec.Units != m.Units {
+			if rec.Units < m.Units {
+				c.resized[m.ID] = rec.Units
+				c.shrinks = true
+			} else {
+				c.resized[m.ID] = m.Units + 1
+			}
+		}
+	}
+	for _, rec := range r.livingRecords(now) {
+		if _, in := r.view.Member(rec.ID); !in && fits(rec) && rec.State == MemberActive && !r.leaving(rec.Incarnation) {
+			c.joining = append(c.joining, rec)
+		}
+	}
+	slices.SortFunc(c.joining, func(a, b Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return c
+}
+
+// recordOf gives a member's record; this instance's own is known without the store.
+func (r *Roster) recordOf(id MemberID) (Member, bool) {
+	if id == r.me.ID {
+		m := r.me
+		if r.draining {
+			m.State = MemberDraining
+		}
+		c, ok := r.records[id]
+		return m, ok && c.Member.Incarnation == r.me.Incarnation
+	}
+	c, ok := r.records[id]
+	return c.Member, ok
+}
+
+// livingRecords lists the records of lives that are heard.
+func (r *Roster) livingRecords(now time.Time) []Member {
+	var ms []Member
+	for id := range r.records {
+		if m, ok := r.recordOf(id); ok && r.living(now, m.Incarnation) {
+			ms = append(ms, m)
+		}
+	}
+	return ms
+}
+
+// unanimous reports whether all living instances place as this one does.
+func (r *Roster) unanimous(now time.Time) bool {
+	for _, m := range r.livingRecords(now) {
+		if m.Fingerprint != r.me.Fingerprint || m.Schema != r.me.Schema {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Roster) wantsOut(m ViewMember) bool {
+	if m.Incarnation == r.me.Incarnation {
+		return r.draining
+	}
+	rec, ok := r.records[m.ID]
+	return (ok && rec.Member.Incarnation == m.Incarnation && rec.Member.State == MemberDraining) || r.leaving(m.Incarnation)
+}
+
+func (r *Roster) leaving(i Incarnation) bool {
+	if i == r.me.Incarnation {
+		return r.draining
+	}
+	return r.heard[i].any && r.heard[i].beat.Draining
+}
+
+// rank is this instance's place among those that may propose.
+func (r *Roster) rank(now time.Time, fingerprint string) int {
+	n := 0
+	for _, m := range r.livingRecords(now) {
+		if m.ID < r.me.ID && m.Fingerprint == fingerprint && !r.heard[m.Incarnation].beat.Unhealthy {
+			n++
+		}
+	}
+	return n
+}
+
+// brake holds losses back when too many vanish at once: more likely the store or
+// the network than so many instances.
+func (r *Roster) brake(now time.Time, c change) {
+	lost := map[Incarnation]bool{}
+	for _, id := range c.lost {
+		m, _ := r.view.Member(id)
+		// Who said good-bye, or was never heard here, did not vanish.
+		if r.left[m.Incarnation] || !r.heard[m.Incarnation].any {
+			continue
+		}
+		lost[m.Incarnation] = true
+		if _, ok := r.died[m.Incarnation]; !ok {
+			r.died[m.Incarnation] = now
+		}
+	}
+	// Those already taken out of the view still count for a while.
+	var last time.Time
+	fleet := len(r.view.Members)
+	for i, at := range r.died {
+		switch {
+		case lost[i]:
+		case now.Sub(at) > r.cfg.BrakeWindow || r.living(now, i):
+			delete(r.died, i)
+			continue
+		default:
+			fleet++
+		}
+		last = latest(last, at)
+	}
+	// Beats of several do not stop at the same moment: who has missed a few is
+	// counted before it counts as dead.
+	gone := 0
+	for _, m := range r.view.Members {
+		if !lost[m.Incarnation] && r.heard[m.Incarnation].any && !r.left[m.Incarnation] && r.silence(now, m.Incarnation) >= r.cfg.Suspect/2 {
+			gone++
+		}
+	}
+	most := max(1, fleet/3)
+	if gone+len(r.died) <= most {
+		r.brakeUntil = time.Time{}
+		return
+	}
+	for _, at := range r.died {
+		if last.Sub(at) <= r.cfg.BrakeWindow {
+			gone++
+		}
+	}
+	if len(lost) > 0 && gone > most {
+		if until := last.Add(r.cfg.Brake); until.After(r.brakeUntil) {
+			r.brakeUntil = until
+			r.braked++
+		}
+	}
+}
+
+// Braked tells until when losses are held back, and how often they were.
+func (r *Roster) Braked() (until time.Time, times int) { return r.brakeUntil, r.braked }
+
+// build makes the view with the changes whose time has come.
+func (r *Roster) build(c change, losses, joins, drains, ramps bool) View {
+	v := r.view.clone()
+	v.Schema = Schema
+	v.Proposer = r.me.ID
+	if r.view.Rev == 0 || c.migrate {
+		v.Params, v.Fingerprint, v.Schema = r.params, r.me.Fingerprint, r.me.Schema
+	}
+	var causes []string
+	ms := map[MemberID]ViewMember{}
+	for _, m := range v.Members {
+		ms[m.ID] = m
+	}
+	if losses {
+		for _, id := range c.lost {
+			delete(ms, id)
+			causes = append(causes, "lost "+string(id))
+		}
+		for id, rec := range c.restarted {
+			m := ms[id]
+			m.Incarnation, m.State = rec.Incarnation, MemberActive
+			if m.Units == 0 {
+				m.Units = 1
+			}
+			ms[id] = m
+			causes = append(causes, "restarted "+string(id))
+		}
+	}
+	if drains {
+		for _, id := range c.draining {
+			m := ms[id]
+			m.State, m.Units = MemberDraining, 0
+			ms[id] = m
+			causes = append(causes, "draining "+string(id))
+		}
+	}
+	if ramps {
+		for id, u := range c.resized {
+			m, ok := ms[id]
+			if !ok {
+				continue
+			}
+			m.Units = u
+			ms[id] = m
+			causes = append(causes, fmt.Sprintf("weight of %s %d", id, u))
+		}
+	}
+	if joins {
+		for _, rec := range c.joining {
+			u := 1
+			if c.fresh {
+				u = rec.Units // there is nobody to take from
+			}
+			ms[rec.ID] = ViewMember{ID: rec.ID, Incarnation: rec.Incarnation, Units: u, State: MemberActive}
+			causes = append(causes, "joined "+string(rec.ID))
+		}
+	}
+	v.Members = v.Members[:0]
+	for _, m := range ms {
+		v.Members = append(v.Members, m)
+	}
+	slices.SortFunc(v.Members, func(a, b ViewMember) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	for k, id := range v.Overrides {
+		if _, ok := ms[id]; !ok {
+			delete(v.Overrides, k)
+		}
+	}
+	slices.Sort(causes)
+	v.Cause = strings.Join(causes, ", ")
+	if len(v.Cause) > maxText {
+		v.Cause = v.Cause[:maxText]
+	}
+	return v
+}
+
+func lossesOf(c change) string {
+	s := names(c.lost)
+	var again []MemberID
+	for id := range c.restarted {
+		again = append(again, id)
+	}
+	if len(again) > 0 {
+		s += " / " + names(again)
+	}
+	return s
+}
+
+func joinsOf(c change) string {
+	ids := make([]MemberID, len(c.joining))
+	for i, m := range c.joining {
+		ids[i] = m.ID
+	}
+	return names(ids)
+}

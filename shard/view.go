@@ -1,0 +1,138 @@
+package shard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"wadm/shard/ring"
+)
+
+// View is the agreed picture of the fleet: every instance computes who should
+// own what from it and from nothing else. Views replace each other by
+// compare-and-set of one record.
+type View struct {
+	// Rev is the record's revision; it is not part of the body.
+	Rev         uint64      `json:"-"`
+	Schema      int         `json:"schema"`
+	Params      ring.Params `json:"params"`
+	Fingerprint string      `json:"fingerprint"`
+	// Members are sorted by id.
+	Members []ViewMember `json:"members"`
+	// Overrides place single keys, against the ring.
+	Overrides map[Key]MemberID `json:"overrides,omitempty"`
+	// Cause and Proposer are for people.
+	Cause    string   `json:"cause,omitempty"`
+	Proposer MemberID `json:"proposer,omitempty"`
+}
+
+// ViewMember is one member of a view.
+type ViewMember struct {
+	ID          MemberID    `json:"id"`
+	Incarnation Incarnation `json:"incarnation"`
+	// Units is the weight it has now; it grows step by step after a join.
+	Units int         `json:"units"`
+	State MemberState `json:"state"`
+}
+
+// Bounds of a view.
+const (
+	maxView        = 512 << 10
+	maxViewMembers = 1000
+	maxOverrides   = 4000
+)
+
+// Encode gives the stored form.
+func (v View) Encode() ([]byte, error) {
+	if err := v.validate(); err != nil {
+		return nil, fmt.Errorf("encode view: %w", err)
+	}
+	return encode("view", v)
+}
+
+// DecodeView reads a stored view; the error wraps [ErrBadRecord]. A view of a
+// higher schema is read as far as it is understood: look at Schema first.
+func DecodeView(b []byte) (View, error) {
+	var v View
+	if err := decode("view", b, maxView, &v); err != nil {
+		return View{}, err
+	}
+	if err := v.validate(); err != nil {
+		return View{}, fmt.Errorf("decode view: %w", err)
+	}
+	return v, nil
+}
+
+func (v View) validate() error {
+	if len(v.Members) > maxViewMembers || len(v.Overrides) > maxOverrides || len(v.Fingerprint) > maxText || len(v.Cause) > maxText {
+		return fmt.Errorf("%w: too large", ErrBadRecord)
+	}
+	for i, m := range v.Members {
+		switch {
+		case !isID(string(m.ID)) || !isID(string(m.Incarnation)):
+			return fmt.Errorf("%w: member %q", ErrBadRecord, clip(string(m.ID)))
+		case i > 0 && v.Members[i-1].ID >= m.ID:
+			return fmt.Errorf("%w: members not sorted or twice", ErrBadRecord)
+		case m.Units < 0 || m.Units > maxUnits:
+			return fmt.Errorf("%w: member %q has %d units", ErrBadRecord, clip(string(m.ID)), m.Units)
+		case m.State != MemberActive && m.State != MemberDraining:
+			return fmt.Errorf("%w: member %q is %q", ErrBadRecord, clip(string(m.ID)), clip(string(m.State)))
+		}
+	}
+	for k, id := range v.Overrides {
+		if _, err := ParseKey(string(k)); err != nil || !isID(string(id)) {
+			return fmt.Errorf("%w: override of %q", ErrBadRecord, clip(string(k)))
+		}
+	}
+	return nil
+}
+
+// Member finds a member by id.
+func (v View) Member(id MemberID) (ViewMember, bool) {
+	i, ok := slices.BinarySearchFunc(v.Members, id, func(m ViewMember, id MemberID) int {
+		return strings.Compare(string(m.ID), string(id))
+	})
+	if !ok {
+		return ViewMember{}, false
+	}
+	return v.Members[i], true
+}
+
+// Has reports whether that life of a member is in the view.
+func (v View) Has(id MemberID, i Incarnation) bool {
+	m, ok := v.Member(id)
+	return ok && m.Incarnation == i
+}
+
+// Ring builds the placement of the view. Draining members get nothing.
+func (v View) Ring() (*ring.Ring, error) {
+	ms := make([]ring.Member, 0, len(v.Members))
+	for _, m := range v.Members {
+		u := m.Units
+		if m.State == MemberDraining {
+			u = 0
+		}
+		ms = append(ms, ring.Member{ID: string(m.ID), Units: u})
+	}
+	over := make(map[string]string, len(v.Overrides))
+	for k, id := range v.Overrides {
+		if m, ok := v.Member(id); ok && m.State == MemberActive {
+			over[string(k)] = string(id)
+		}
+	}
+	r, err := ring.New(v.Params, ms, over)
+	if err != nil {
+		return nil, fmt.Errorf("ring of view %d: %w", v.Rev, err)
+	}
+	return r, nil
+}
+
+func (v View) clone() View {
+	v.Members = slices.Clone(v.Members)
+	over := make(map[Key]MemberID, len(v.Overrides))
+	for k, id := range v.Overrides {
+		over[k] = id
+	}
+	v.Overrides = over
+	return v
+}
