@@ -126,6 +126,9 @@ type Desired interface {
 	// Watch calls changed whenever the deployed manifests of the lattice may have
 	// changed, until ctx ends. It may call too often, never too seldom.
 	Watch(ctx context.Context, key tenancy.LatticeKey, changed func()) error
+	// Cause names the newest change of an application and the trace context of the
+	// request that made it, from memory; both may be empty.
+	Cause(key tenancy.LatticeKey, app string) (id, traceparent string)
 }
 
 // Statuses publishes application statuses.

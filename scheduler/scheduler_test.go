@@ -121,6 +121,7 @@ func (p *ports) Watch(ctx context.Context, _ tenancy.LatticeKey, _ func()) error
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
+func (p *ports) Cause(tenancy.LatticeKey, string) (id, traceparent string) { return "", "" }
 func (p *ports) Publish(_ context.Context, _ tenancy.LatticeKey, _ string, s tenancy.Status) error {
 	p.note("publish")
 	if p.status != nil {

@@ -26,12 +26,14 @@ type cause struct {
 	data []byte
 	// parent is the trace context the cause carried.
 	parent string
+	// catalog: the catalog knows the request behind it.
+	catalog bool
 }
 
 var (
 	causeTakeOver = cause{name: telemetry.SpanTakeOver, id: "take-over"}
 	causeGap      = cause{name: telemetry.SpanInventory, id: "inventory"}
-	causeCatalog  = cause{name: telemetry.SpanManifest, id: "catalog"}
+	causeCatalog  = cause{name: telemetry.SpanManifest, id: "catalog", catalog: true}
 	causeTimer    = cause{name: telemetry.SpanTimer, id: "timer"}
 	causeAnswer   = cause{name: telemetry.SpanAnswer, id: "answer"}
 )
@@ -76,6 +78,11 @@ func (s *Scheduler) startDecision(ctx context.Context, c Claim, why cause, cmds 
 	if why.data != nil {
 		if ev, err := lattice.DecodeEvent(why.data); err == nil {
 			why.name, why.id = telemetry.SpanEvent(string(ev.Kind)), ev.ID
+		}
+	}
+	if why.catalog {
+		if id, parent := s.deps.Desired.Cause(c.Key, cmds[0].App); id != "" {
+			why.id, why.parent = id, parent
 		}
 	}
 	ctx = withParent(ctx, why.parent)

@@ -2,11 +2,14 @@ package catalog
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/propagation"
 )
 
 const (
@@ -54,6 +57,15 @@ type Change struct {
 	// Did is put, deploy, undeploy, delete or adopt.
 	Did     string `json:"did"`
 	Version string `json:"version,omitempty"`
+	// Trace is the W3C trace context of the request.
+	Trace string `json:"trace,omitempty"`
+}
+
+// traceOf is the trace context of a request, empty when it is not traced.
+func traceOf(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
 }
 
 func decodeHead(data []byte) (*head, error) {

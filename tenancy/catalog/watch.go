@@ -23,6 +23,8 @@ type entry struct {
 	born         string
 	deploys      uint64
 	versions     int
+	// change is the newest entry of the history.
+	change Change
 }
 
 // wanted is the part of an entry whose change the watchers are told.
@@ -41,6 +43,16 @@ func (e entry) wanted() wanted {
 		return wanted{}
 	}
 	return wanted{body: e.deployedBody, born: e.born, times: e.deploys}
+}
+
+// Cause tells the newest change of an application from memory: its id and the
+// trace context of the request that made it. Both are empty when nothing is known.
+func (c *Catalog) Cause(key tenancy.LatticeKey, app string) (id, traceparent string) {
+	x := &c.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	change := x.apps[key][app].change
+	return change.ID, change.Trace
 }
 
 type waiter struct{ changed func() }
@@ -180,6 +192,9 @@ func (c *Catalog) apply(apps map[tenancy.LatticeKey]map[string]entry, u jetstrea
 		e.born = h.Born
 		e.deploys = h.Deploys
 		e.versions = len(h.Versions)
+		if n := len(h.Changes); n > 0 {
+			e.change = h.Changes[n-1]
+		}
 		if h.Deployed != nil {
 			v, _ := h.find(*h.Deployed)
 			e.deployedVersion, e.deployedBody = h.Deployed, v.Body

@@ -71,7 +71,7 @@ func (c *Catalog) Put(ctx context.Context, key tenancy.LatticeKey, m *manifest.M
 		v := storedVersion{Version: version, Body: id, At: c.cfg.Now().UTC(), By: by}
 		v.describe(m)
 		next.Versions = append(next.Versions, v)
-		next.note(Change{ID: id, At: v.At, By: by, Did: "put", Version: version})
+		next.note(Change{ID: id, At: v.At, By: by, Did: "put", Version: version, Trace: traceOf(ctx)})
 		return next, nil
 	})
 	if err != nil {
@@ -152,7 +152,7 @@ func (c *Catalog) Deploy(ctx context.Context, key tenancy.LatticeKey, app string
 		next := cur.clone()
 		next.Deployed = &v.Version
 		next.Deploys++
-		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "deploy", Version: v.Version})
+		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "deploy", Version: v.Version, Trace: traceOf(ctx)})
 		return next, nil
 	})
 	if err != nil {
@@ -208,7 +208,7 @@ func (c *Catalog) Undeploy(ctx context.Context, key tenancy.LatticeKey, app, by 
 		}
 		next := cur.clone()
 		next.Deployed = nil
-		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "undeploy", Version: *cur.Deployed})
+		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "undeploy", Version: *cur.Deployed, Trace: traceOf(ctx)})
 		return next, nil
 	})
 	if err != nil {
@@ -263,7 +263,7 @@ func (c *Catalog) Delete(ctx context.Context, key tenancy.LatticeKey, app string
 		if out.Undeployed {
 			next.Deployed = nil
 		}
-		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "delete", Version: *version})
+		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "delete", Version: *version, Trace: traceOf(ctx)})
 		return next, nil
 	})
 	if err != nil {
