@@ -208,12 +208,12 @@ func (s *Server) delete(ctx context.Context, r *request) any {
 	var reply deleteReply
 	// announce: afterwards nothing of the application is deployed, whoever did it. It
 	// repeats an announcement that an earlier try may not have made.
-	announce := false
+	announce, existed := false, true
 	switch {
 	case errors.Is(err, tenancy.ErrBadName):
 		return s.failed(ctx, r, err)
 	case errors.Is(err, catalog.ErrNotFound):
-		reply, announce = s.unknown(r).(deleteReply), true
+		reply, announce, existed = s.unknown(r).(deleteReply), true, false
 	case errors.Is(err, catalog.ErrNoVersion):
 		reply = deleteReply{resultNoop, fmt.Sprintf("Application version %s doesn't exist", *version), false}
 		app, err := s.cat.Application(ctx, r.key, r.app)
@@ -239,7 +239,7 @@ func (s *Server) delete(ctx context.Context, r *request) any {
 		}
 	}
 	if announce {
-		if err := s.announceUnpublished(ctx, r.key, r.app); err != nil {
+		if err := s.announceUnpublished(ctx, r.key, r.app, existed); err != nil {
 			s.logFailure(ctx, r, err)
 			return deleteReply{resultError, "Error notifying processors of newly undeployed manifest on delete. This is likely a transient error, so please retry the request. Please note that the response will say it is a noop, but will notify the processors", false}
 		}
@@ -262,7 +262,7 @@ func (s *Server) undeploy(ctx context.Context, r *request) any {
 		return deployReply{Result: resultError, Message: storageError, Name: r.app}
 	}
 	// Also when nothing was deployed: this is how a lost announcement is repeated.
-	if err := s.announceUnpublished(ctx, r.key, r.app); err != nil {
+	if err := s.announceUnpublished(ctx, r.key, r.app, true); err != nil {
 		s.logFailure(ctx, r, err)
 		return deployReply{Result: resultError, Message: "Error notifying processors of undeployed manifest. This is likely a transient error, so please retry the request", Name: r.app}
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -148,7 +149,9 @@ type Server struct {
 	lanes  *lanes
 	// status is the stream of statuses, set by ensureStreams.
 	status atomic.Pointer[jetstream.Stream]
-	ready  chan struct{}
+	// tenants are those whose subjects the streams were given.
+	tenants sync.Map
+	ready   chan struct{}
 	// pending and pendingBytes count what waits or runs; serial names lanes of one.
 	pending, pendingBytes, serial atomic.Int64
 }
@@ -186,7 +189,7 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // Run makes sure of the streams, subscribes and answers until ctx ends, then stops
 // taking requests, finishes those it has and returns nil. It may run once.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.ensureStreams(ctx); err != nil {
+	if err := s.ensureStreams(ctx, ""); err != nil {
 		return err
 	}
 	// Requests outlive ctx by StopTimeout at most.
@@ -198,9 +201,6 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	sub, err := s.nc.QueueSubscribe(subject, queueGroup, func(m *nats.Msg) { s.receive(work, m) })
 	if err != nil {
-		return fmt.Errorf("subscribe %s: %w", subject, err)
-	}
-	if err := sub.SetPendingLimits(s.cfg.MaxPending, s.cfg.MaxPendingBytes); err != nil {
 		return fmt.Errorf("subscribe %s: %w", subject, err)
 	}
 	fctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -244,6 +244,9 @@ type request struct {
 	by string
 }
 
+// tooMany refuses what does not fit into the queue.
+const tooMany = "Too many requests are waiting, please retry the request"
+
 // receive reads the subject and puts the request into its lane. It runs in the
 // subscription's goroutine and must not wait for anything.
 func (s *Server) receive(ctx context.Context, m *nats.Msg) {
@@ -258,12 +261,13 @@ func (s *Server) receive(ctx context.Context, m *nats.Msg) {
 		return
 	}
 	size := int64(len(m.Data))
-	if s.pending.Add(1) > int64(s.cfg.MaxPending) || s.pendingBytes.Add(size) > int64(s.cfg.MaxPendingBytes) {
+	requests, bytes := s.pending.Add(1), s.pendingBytes.Add(size)
+	if requests > int64(s.cfg.MaxPending) || bytes > int64(s.cfg.MaxPendingBytes) {
 		s.release(size)
-		s.answer(ctx, m, refuse(t.op, "Too many requests are waiting, please retry the request"))
+		s.answer(ctx, m, refuse(t.op, tooMany))
 		return
 	}
-	r := &request{target: t, msg: m, by: s.deps.Identify(m.Header)}
+	r := &request{target: t, msg: m}
 	rctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
 	rctx, span := s.tracer.Start(extract(rctx, m.Header), "wadm.api "+string(t.op), trace.WithSpanKind(trace.SpanKindServer),
 		trace.WithAttributes(attribute.String("wadm.tenant", clip(t.tenant)), attribute.String("wadm.lattice", clip(t.lattice)),
@@ -273,10 +277,14 @@ func (s *Server) receive(ctx context.Context, m *nats.Msg) {
 		cancel()
 		s.release(size)
 	}
+	handle := func() any {
+		r.by = s.deps.Identify(m.Header)
+		return s.handle(rctx, r)
+	}
 	if t.op == opList || t.op == opListBare || t.op == opStatus || t.op == opHistory {
 		s.lanes.submit("#"+strconv.FormatInt(s.serial.Add(1), 10), func() {
 			defer done()
-			s.guard(rctx, r, func() any { return s.handle(rctx, r) })
+			s.guard(rctx, r, handle)
 		})
 		return
 	}
@@ -285,12 +293,13 @@ func (s *Server) receive(ctx context.Context, m *nats.Msg) {
 	// application's.
 	lattice := t.tenant + "." + t.lattice
 	s.lanes.submit(lattice, func() {
-		handle := func() any { return s.handle(rctx, r) }
 		if t.op == opPut {
 			var next func() any
 			if !s.guard(rctx, r, func() any {
 				var refusal any
+				r.by = s.deps.Identify(m.Header)
 				r.app, next, refusal = s.readPut(rctx, r)
+				span.SetAttributes(attribute.String("wadm.application", r.app))
 				return refusal
 			}) {
 				done()

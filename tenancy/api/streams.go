@@ -50,17 +50,13 @@ func (s Streams) WithDefaults() Streams {
 // eventAge is how long manifest events are kept: as long as anybody could wait.
 const eventAge = 70 * time.Second
 
-func (s *Server) streamConfigs() []jetstream.StreamConfig {
+func (s *Server) streamConfigs(tenant tenancy.Tenant) []jetstream.StreamConfig {
 	c := s.cfg.Streams
-	var tenant string
-	if s.cfg.Multitenant {
-		tenant = "*."
-	}
-	return []jetstream.StreamConfig{
+	configs := []jetstream.StreamConfig{
 		{
 			Name:        c.Events,
 			Description: "A stream that stores all events coming in on the wadm.evt subject in a cluster",
-			Subjects:    []string{tenant + "wadm.evt.*.>"},
+			Subjects:    []string{"wadm.evt.*.>"},
 			Replicas:    c.Replicas, Storage: c.Storage, MaxBytes: c.EventsMaxBytes,
 			MaxAge: eventAge, Duplicates: eventAge,
 			MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1, MaxMsgSize: -1,
@@ -68,19 +64,27 @@ func (s *Server) streamConfigs() []jetstream.StreamConfig {
 		{
 			Name:        c.Status,
 			Description: "A stream that stores all status updates for wadm applications",
-			Subjects:    []string{tenant + "wadm.status.*.*"},
+			Subjects:    []string{"wadm.status.*.*"},
 			Replicas:    c.Replicas, Storage: c.Storage, MaxBytes: c.StatusMaxBytes,
 			MaxMsgsPerSubject: 10, AllowDirect: true, Duplicates: 2 * time.Minute,
 			MaxMsgs: -1, MaxConsumers: -1, MaxMsgSize: -1,
 		},
 	}
+	if tenant != "" {
+		// A wildcard in the tenant's place would take in JetStream's own subjects, which
+		// the server refuses for a stream that acknowledges.
+		for i := range configs {
+			configs[i].Subjects = append(configs[i].Subjects, string(tenant)+"."+configs[i].Subjects[0])
+		}
+	}
+	return configs
 }
 
 // ensureStreams creates the streams that are missing. An existing one is used as
 // it is, and the difference logged, except that a missing subject is added: without
-// it nothing could be published.
-func (s *Server) ensureStreams(ctx context.Context) error {
-	for _, want := range s.streamConfigs() {
+// it nothing could be published. With a tenant, the subjects are the tenant's too.
+func (s *Server) ensureStreams(ctx context.Context, tenant tenancy.Tenant) error {
+	for _, want := range s.streamConfigs(tenant) {
 		stream, err := s.js.Stream(ctx, want.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			stream, err = s.js.CreateStream(ctx, want)
@@ -92,21 +96,21 @@ func (s *Server) ensureStreams(ctx context.Context) error {
 			return fmt.Errorf("open stream %s: %w", want.Name, err)
 		}
 		have := stream.CachedInfo().Config
+		if d := streamDifferences(want, have); d != "" && tenant == "" {
+			s.log.Warn("a stream exists with other settings and is used as it is", "stream", want.Name, "difference", d)
+		}
 		var missing []string
 		for _, subject := range want.Subjects {
 			if !slices.Contains(have.Subjects, subject) {
 				missing = append(missing, subject)
 			}
 		}
-		if d := streamDifferences(want, have); d != "" {
-			s.log.Warn("a stream exists with other settings and is used as it is", "stream", want.Name, "difference", d)
-		}
 		if len(missing) > 0 {
 			have.Subjects = append(slices.Clone(have.Subjects), missing...)
 			if _, err := s.js.UpdateStream(ctx, have); err != nil {
 				return fmt.Errorf("add subjects %s to stream %s: %w", strings.Join(missing, ", "), want.Name, err)
 			}
-			s.log.Warn("subjects were added to a stream", "stream", want.Name, "subjects", missing)
+			s.log.Info("subjects were added to a stream", "stream", want.Name, "subjects", missing)
 		}
 		if want.Name == s.cfg.Streams.Status {
 			s.status.Store(&stream)
@@ -122,7 +126,6 @@ func streamDifferences(want, have jetstream.StreamConfig) string {
 			d = append(d, fmt.Sprintf("%s is %v instead of %v", what, h, w))
 		}
 	}
-	diff("subjects", strings.Join(want.Subjects, " "), strings.Join(have.Subjects, " "))
 	diff("retention", want.Retention, have.Retention)
 	diff("discard", want.Discard, have.Discard)
 	diff("storage", want.Storage, have.Storage)
