@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +22,7 @@ type rig struct {
 	w       *shardtest.World
 	effects *shardtest.Effects
 	all     map[shard.MemberID]*instance
-	lives   int
+	lives   atomic.Int64
 	every   time.Duration // between two effects of an owner
 	keys    []shard.Key
 }
@@ -96,8 +97,7 @@ func (r *rig) start(id shard.MemberID, change ...func(*shard.FleetConfig)) *inst
 	cfg := shard.FleetConfig{
 		Instance: id, Suspended: i.sleep.get,
 		NewIncarnation: func() shard.Incarnation {
-			r.lives++
-			return shard.Incarnation(fmt.Sprintf("%s-life%d", id, r.lives))
+			return shard.Incarnation(fmt.Sprintf("%s-life%d", id, r.lives.Add(1)))
 		},
 	}
 	for _, c := range change {

@@ -280,16 +280,19 @@ func TestSingleSurvivesEveryFaultOfAWrite(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := shardtest.NewMemory()
 				register(t, m, 20)
-				tries := map[string]int{}
-				m.SetFault(func(op, key string) shardtest.Fault {
-					if op != "claim" {
+				twice := func() func(op, key string) shardtest.Fault {
+					tries := map[string]int{}
+					return func(op, key string) shardtest.Fault {
+						if op != "claim" {
+							return shardtest.None
+						}
+						if tries[key]++; tries[key] <= 2 {
+							return fault
+						}
 						return shardtest.None
 					}
-					if tries[key]++; tries[key] <= 2 {
-						return fault
-					}
-					return shardtest.None
-				})
+				}
+				m.SetFault(twice())
 				a := startSingle(t, m, "a1")
 				time.Sleep(time.Minute)
 				if len(a.held()) != 20 || len(a.twice) > 0 {
@@ -300,7 +303,7 @@ func TestSingleSurvivesEveryFaultOfAWrite(t *testing.T) {
 						t.Errorf("%s: epoch %d, head %d", k, c.Epoch, h.Seq)
 					}
 				}
-				clear(tries)
+				m.SetFault(twice())
 				if err := a.stop(); err != nil {
 					t.Fatal(err)
 				}
