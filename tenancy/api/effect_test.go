@@ -1,0 +1,357 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"wadm/config/natsconn/natstest"
+	"wadm/tenancy"
+	"wadm/tenancy/api"
+	"wadm/tenancy/catalog"
+)
+
+const (
+	asked = "wadm.api.default.model."
+	acked = `{"result":"acknowledged","message":"Successfully deployed application shop v1","name":"shop","version":"v1"}`
+)
+
+// events lists the manifest events as "type name-or-version", in order.
+func (s *served) events(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	for _, e := range s.rawEvents(t) {
+		var v struct {
+			Type string
+			Data struct {
+				Name     string
+				Metadata struct {
+					Name        string
+					Annotations map[string]string
+				}
+			}
+		}
+		if err := json.Unmarshal(e.Data(), &v); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, strings.TrimPrefix(v.Type, "com.wadm.manifest_")+" "+v.Data.Name+v.Data.Metadata.Name+v.Data.Metadata.Annotations["version"])
+	}
+	return out
+}
+
+func (s *served) rawEvents(t *testing.T) []jetstream.Msg {
+	t.Helper()
+	stream, err := s.js.Stream(t.Context(), "wadm_events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := stream.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := stream.OrderedConsumer(t.Context(), jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []jetstream.Msg
+	for range info.State.Msgs {
+		m, err := c.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func TestEventsAreThoseOfTheRecordedServer(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 24, 10, 38, 11, 830335873, time.UTC)
+	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{Now: func() time.Time { return now }})
+	s.ask(t, asked+"put", manifestOf("shop", "v1"))
+	s.want(t, asked+"deploy.shop", "", acked)
+	s.ask(t, asked+"undeploy.shop", "")
+	all := s.rawEvents(t)
+	if len(all) != 2 {
+		t.Fatalf("%d events", len(all))
+	}
+	id := regexp.MustCompile(`"id":"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"`)
+	for i, want := range []struct{ subject, body string }{
+		{"wadm.evt.default.manifest_published", `{"specversion":"1.0","id":"-","type":"com.wadm.manifest_published","source":"wadm","datacontenttype":"application/json","time":"2026-11-24T10:38:11.830335873Z","data":{"apiVersion":"core.oam.dev/v1beta1","kind":"Application","metadata":{"annotations":{"version":"v1"},"name":"shop"},"spec":{"components":[{"name":"c","properties":{"image":"registry.example.com/c:1"},"type":"component"}]}}}`},
+		{"wadm.evt.default.manifest_unpublished", `{"specversion":"1.0","id":"-","type":"com.wadm.manifest_unpublished","source":"wadm","datacontenttype":"application/json","time":"2026-11-24T10:38:11.830335873Z","data":{"name":"shop"}}`},
+	} {
+		if got := string(id.ReplaceAll(all[i].Data(), []byte(`"id":"-"`))); got != want.body || all[i].Subject() != want.subject {
+			t.Errorf("on %s\n got %s\nwant %s", all[i].Subject(), got, want.body)
+		}
+		if len(all[i].Headers()) != 0 {
+			t.Errorf("headers without a trace: %v", all[i].Headers())
+		}
+	}
+}
+
+func TestEventsAreSentWhenNothingIsDeployedAfterwards(t *testing.T) {
+	t.Parallel()
+	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{})
+	var want []string
+	step := func(op, body string, events ...string) {
+		t.Helper()
+		s.ask(t, asked+op, body)
+		want = append(want, events...)
+		if diff := cmp.Diff(want, s.events(t)); diff != "" {
+			t.Fatalf("after %s %s: %s", op, body, diff)
+		}
+	}
+	step("put", manifestOf("shop", "v1"))
+	step("put", manifestOf("shop", "v2"))
+	step("deploy.shop", `{"version":"v9"}`)
+	step("deploy.shop", `{"version":"v1"}`, "published shopv1")
+	step("deploy.shop", `{"version":"v1"}`, "published shopv1")
+	// D3: a version that is not there says nothing about the one that runs.
+	step("del.shop", `{"version":"v9"}`)
+	step("del.shop", `{"version":"v2"}`)
+	step("undeploy.shop", "", "unpublished shop")
+	step("undeploy.shop", "", "unpublished shop")
+	step("del.shop", `{"version":"v9"}`, "unpublished shop")
+	step("deploy.shop", "", "published shopv1")
+	step("del.shop", `{"version":"v1"}`, "unpublished shop")
+	step("del.shop", "", "unpublished shop")
+	step("undeploy.shop", "")
+}
+
+// refusing is a JetStream whose buckets refuse conditional writes while on.
+type refusing struct {
+	jetstream.JetStream
+	on *bool
+}
+
+type refusingKV struct {
+	jetstream.KeyValue
+	on *bool
+}
+
+func (r refusing) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
+	kv, err := r.JetStream.KeyValue(ctx, bucket)
+	return refusingKV{kv, r.on}, err
+}
+
+var errRefused = &jetstream.APIError{Code: 400, ErrorCode: 10000, Description: "refused for the test"}
+
+func (r refusingKV) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if *r.on {
+		return 0, errRefused
+	}
+	return r.KeyValue.Update(ctx, key, value, revision)
+}
+
+func (r refusingKV) Purge(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
+	if *r.on {
+		return errRefused
+	}
+	return r.KeyValue.Purge(ctx, key, opts...)
+}
+
+func TestWhatIsNotStoredIsNotAnnounced(t *testing.T) {
+	t.Parallel()
+	n := natstest.Start(t)
+	s := serve(t, n, api.Deps{}, api.Config{Prefix: "other.api"})
+	on := false
+	cat, err := catalog.New(t.Context(), refusing{s.js, &on}, catalog.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := api.New(n.Connect(t), cat, api.Deps{JetStream: s.js}, api.Config{Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runUntilEnd(t, server.Run)
+	<-server.Ready()
+	s.ask(t, asked+"put", manifestOf("shop", "v1"))
+	s.ask(t, asked+"put", manifestOf("shop", "v2"))
+	s.ask(t, asked+"deploy.shop", `{"version":"v1"}`)
+	before := s.events(t)
+	on = true
+	s.want(t, asked+"put", manifestOf("shop", "v3"), `{"message":"Internal storage error","result":"error"}`)
+	s.want(t, asked+"deploy.shop", "", `{"result":"error","message":"Internal storage error","name":"shop","version":"v2"}`)
+	s.want(t, asked+"undeploy.shop", "", `{"result":"error","message":"Internal storage error","name":"shop","version":null}`)
+	s.want(t, asked+"del.shop", "", `{"result":"error","message":"Internal storage error when deleting application shop","undeploy":false}`)
+	s.want(t, asked+"del.shop", `{"version":"v2"}`, `{"result":"error","message":"Internal storage error when deleting v2 of application shop","undeploy":false}`)
+	if diff := cmp.Diff(before, s.events(t)); diff != "" {
+		t.Error(diff)
+	}
+	on = false
+	s.want(t, asked+"versions.shop", "", `{"result":"success","message":"Successfully fetched versions for application shop","versions":[{"version":"v1","deployed":true},{"version":"v2","deployed":false}]}`)
+}
+
+func TestALatticeIsRegisteredBeforeAnythingIsStored(t *testing.T) {
+	t.Parallel()
+	deps := api.Deps{Register: func(context.Context, tenancy.LatticeKey) error { return errors.New("no registry") }}
+	s := serve(t, natstest.Start(t), deps, api.Config{})
+	s.want(t, asked+"put", manifestOf("shop", "v1"), `{"message":"Internal storage error","result":"error"}`)
+	s.want(t, asked+"list", "", `[]`)
+}
+
+func TestSharedComponentsAreThoseOfTheDeployedVersion(t *testing.T) {
+	t.Parallel()
+	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{})
+	base := func(version, shared, component, kind string) string {
+		return fmt.Sprintf(`{"apiVersion":"x","kind":"y","metadata":{"name":"base","annotations":{"version":%q,"experimental.wasmcloud.dev/shared":%q}},"spec":{"components":[{"name":%q,"type":%q,"properties":{"image":"r/b:1"}}]}}`, version, shared, component, kind)
+	}
+	user := `{"apiVersion":"x","kind":"y","metadata":{"name":"user","annotations":{"version":"v1"}},"spec":{"components":[{"name":"mine","type":"component","properties":{"application":{"name":"base","component":"c"}}}]}}`
+	const no = `{"message":"Application contains shared components that are not deployed in other applications: [\"mine\"]","result":"error"}`
+	deployBase := func(version string) {
+		t.Helper()
+		s.ask(t, asked+"deploy.base", fmt.Sprintf(`{"version":%q}`, version))
+	}
+	s.ask(t, asked+"put", base("good", "true", "c", "component"))
+	if got := s.ask(t, asked+"put", user); !strings.Contains(got, `"message":"Successfully put manifest user v1, but some shared components are not deployed: [\"mine\"]"`) {
+		t.Error(got)
+	}
+	s.want(t, asked+"deploy.user", "", no)
+	for version, body := range map[string]string{
+		"private": base("private", "false", "c", "component"), "other": base("other", "true", "d", "component"), "type": base("type", "true", "c", "capability"),
+	} {
+		s.ask(t, asked+"put", body)
+		deployBase(version)
+		s.want(t, asked+"deploy.user", "", no)
+	}
+	// D7, D-87: the last put version would not do, the deployed one does.
+	deployBase("good")
+	s.want(t, asked+"deploy.user", "", `{"result":"acknowledged","message":"Successfully deployed application user v1","name":"user","version":"v1"}`)
+}
+
+func TestAnExplicitIDIsDeployedOnce(t *testing.T) {
+	t.Parallel()
+	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{})
+	for _, name := range []string{"one", "two"} {
+		s.ask(t, asked+"put", strings.Replace(manifestOf(name, "v1"), `"properties":{`, `"properties":{"id":"same",`, 1))
+	}
+	s.ask(t, asked+"deploy.one", "")
+	s.ask(t, asked+"deploy.one", "")
+	s.want(t, asked+"deploy.two", "", `{"message":"Component identifier 'same' is already deployed in a different application 'one'.","result":"error"}`)
+	s.ask(t, asked+"undeploy.one", "")
+	s.want(t, asked+"deploy.two", "", `{"result":"acknowledged","message":"Successfully deployed application two v1","name":"two","version":"v1"}`)
+}
+
+func TestStatusesBelongToTheApplicationThatExists(t *testing.T) {
+	t.Parallel()
+	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{})
+	publish := func(body string) {
+		t.Helper()
+		if _, err := s.js.Publish(t.Context(), "wadm.status.default.shop", []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status := func(want string) {
+		t.Helper()
+		s.want(t, asked+"status.shop", "", `{"result":"ok","message":"Successfully fetched status for application shop","status":`+want+`}`)
+	}
+	const none = `{"status":{"type":"undeployed"},"version":"","components":[]}`
+	s.ask(t, asked+"put", manifestOf("shop", "v1"))
+	status(none)
+	for in, want := range map[string]string{
+		`{"status":{"type":"deployed"},"scalers":[{"id":"a","kind":"LinkScaler","name":"b -(c)-> <d>","status":{"type":"failed","message":"m"}}],"version":"","components":[]}`: `{"status":{"type":"deployed"},"scalers":[{"id":"a","kind":"LinkScaler","name":"b -(c)-> <d>","status":{"type":"failed","message":"m"}}],"version":"","components":[]}`,
+		`{"status":{"type":"compensating"}}`: `{"status":{"type":"reconciling"},"version":"","components":[]}`,
+		`{"status":{"type":"ready"}}`:        `{"status":{"type":"deployed"},"version":"","components":[]}`,
+		`{"status":{"type":"unheard"}}`:      none,
+		`{`:                                  none,
+	} {
+		publish(in)
+		status(want)
+	}
+	publish(`{"status":{"type":"waiting","message":"w"}}`)
+	if got := s.ask(t, asked+"list", ""); !strings.HasSuffix(got, `"detailed_status":{"status":{"type":"waiting","message":"w"},"version":"","components":[]},"status":"undeployed","status_message":"w"}]`) {
+		t.Error(got)
+	}
+	// D17, D-85: neither after the delete nor for the next one of that name.
+	s.ask(t, asked+"del.shop", "")
+	status(none)
+	publish(`{"status":{"type":"undeployed","message":"Manifest has been undeployed"}}`)
+	s.ask(t, asked+"put", manifestOf("shop", "v1"))
+	if got := s.ask(t, asked+"list", ""); !strings.Contains(got, "Waiting for status: Lattice contains no hosts, deployment not started.") {
+		t.Error(got)
+	}
+}
+
+func TestStreamsAreMadeUsedAndMadeAgain(t *testing.T) {
+	t.Parallel()
+	n := natstest.Start(t)
+	js := n.JetStream(t)
+	// What somebody else made, without our subjects.
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "wadm_status", Subjects: []string{"x.status"}, MaxMsgsPerSubject: 3}); err != nil {
+		t.Fatal(err)
+	}
+	var log logged
+	s := serve(t, n, api.Deps{Logger: log.logger()}, api.Config{})
+	if text := log.String(); !strings.Contains(text, "max messages per subject is 3 instead of 10") {
+		t.Errorf("the log does not tell the difference: %s", text)
+	}
+	stream, err := js.Stream(t.Context(), "wadm_status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"x.status", "wadm.status.*.*"}, stream.CachedInfo().Config.Subjects); diff != "" {
+		t.Error(diff)
+	}
+	stream, err = js.Stream(t.Context(), "wadm_events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := stream.CachedInfo().Config
+	if c.MaxAge != 70*time.Second || c.Duplicates != 70*time.Second || c.Retention != jetstream.LimitsPolicy || c.MaxBytes != -1 || c.Storage != jetstream.FileStorage {
+		t.Errorf("%+v", c)
+	}
+	s.ask(t, asked+"put", manifestOf("shop", "v1"))
+	if err := js.DeleteStream(t.Context(), "wadm_events"); err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, asked+"deploy.shop", "", acked)
+	if diff := cmp.Diff([]string{"published shopv1"}, s.events(t)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheTraceGoesFromTheRequestToEventAndReply(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewInMemoryExporter()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
+	s := serve(t, natstest.Start(t), api.Deps{Tracer: provider}, api.Config{})
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	header := nats.Header{"traceparent": []string{"00-" + trace + "-b7ad6b7169203331-01"}, "tracestate": []string{"a=b"}, "Nats-Msg-Id": []string{"x"}}
+	s.request(t, &nats.Msg{Subject: asked + "put", Data: []byte(manifestOf("shop", "v1")), Header: header})
+	reply := s.request(t, &nats.Msg{Subject: asked + "deploy.shop", Header: header})
+	event := s.rawEvents(t)[0]
+	for name, h := range map[string]nats.Header{"reply": reply.Header, "event": event.Headers()} {
+		if got := h["traceparent"]; len(got) != 1 || !strings.HasPrefix(got[0], "00-"+trace+"-") {
+			t.Errorf("%s: %v", name, h)
+		}
+		if len(h) != 2 {
+			t.Errorf("%s carries more than the trace: %v", name, h)
+		}
+	}
+	var put, deploy bool
+	eventually(t, "the spans", func() bool { return len(spans.GetSpans()) >= 2 })
+	for _, span := range spans.GetSpans() {
+		if span.SpanContext.TraceID().String() != trace {
+			continue
+		}
+		named := attribute.NewSet(span.Attributes...)
+		v, _ := named.Value("wadm.application")
+		put = put || span.Name == "wadm.api put" && v.AsString() == "shop"
+		deploy = deploy || span.Name == "wadm.api deploy" && v.AsString() == "shop"
+	}
+	if !put || !deploy {
+		t.Errorf("spans: %+v", spans.GetSpans())
+	}
+}
