@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"wadm/config/natsconn/natstest"
+	"wadm/telemetry"
 	"wadm/tenancy"
 	"wadm/tenancy/api"
 	"wadm/tenancy/catalog"
@@ -347,9 +348,9 @@ func TestTheTraceGoesFromTheRequestToEventAndReply(t *testing.T) {
 			continue
 		}
 		named := attribute.NewSet(span.Attributes...)
-		v, _ := named.Value("wadm.application")
-		put = put || span.Name == "wadm.api put" && v.AsString() == "shop"
-		deploy = deploy || span.Name == "wadm.api deploy" && v.AsString() == "shop"
+		v, _ := named.Value(telemetry.AttrApplication)
+		put = put || span.Name == "api model.put" && v.AsString() == "shop"
+		deploy = deploy || span.Name == "api model.deploy" && v.AsString() == "shop"
 	}
 	if !put || !deploy {
 		t.Errorf("spans: %+v", spans.GetSpans())

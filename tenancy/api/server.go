@@ -16,12 +16,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
+	"wadm/telemetry"
 	"wadm/tenancy"
 	"wadm/tenancy/catalog"
 	"wadm/tenancy/manifest"
@@ -102,7 +102,7 @@ func (c Config) Validate() error {
 	if c.Prefix == "" {
 		errs = append(errs, errors.New("Given prefix was empty")) //nolint:staticcheck // the sentence operators know
 	}
-	for _, token := range strings.Split(c.Prefix, ".") {
+	for token := range strings.SplitSeq(c.Prefix, ".") {
 		if _, err := tenancy.ParseApp(token); err != nil && c.Prefix != "" {
 			errs = append(errs, fmt.Errorf("API prefix %q: dot-separated tokens of ASCII letters, digits, '-' and '_'", c.Prefix))
 			break
@@ -269,9 +269,7 @@ func (s *Server) receive(ctx context.Context, m *nats.Msg) {
 	}
 	r := &request{target: t, msg: m}
 	rctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
-	rctx, span := s.tracer.Start(extract(rctx, m.Header), "wadm.api "+string(t.op), trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(attribute.String("wadm.tenant", clip(t.tenant)), attribute.String("wadm.lattice", clip(t.lattice)),
-			attribute.String("wadm.application", clip(t.app))))
+	rctx, span := s.startSpan(rctx, r)
 	done := func() {
 		span.End()
 		cancel()
@@ -299,7 +297,7 @@ func (s *Server) receive(ctx context.Context, m *nats.Msg) {
 				var refusal any
 				r.by = s.deps.Identify(m.Header)
 				r.app, next, refusal = s.readPut(rctx, r)
-				span.SetAttributes(attribute.String("wadm.application", r.app))
+				span.SetAttributes(telemetry.AttrApplication.String(r.app))
 				return refusal
 			}) {
 				done()

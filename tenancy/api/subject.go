@@ -25,6 +25,18 @@ const (
 	opUnreadable operation = "unreadable"
 )
 
+// word is the operation's token in subjects.
+func (o operation) word() string {
+	switch o {
+	case opList:
+		return "get"
+	case opListBare:
+		return "list"
+	default:
+		return string(o)
+	}
+}
+
 // target is a parsed request subject. Its names are as received: they must pass
 // key or tenancy.ParseApp before they reach a subject or a key.
 type target struct {

@@ -5,50 +5,39 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"wadm/telemetry"
 )
-
-// carrier reads and writes trace headers by their exact lower-case names;
-// nats.Header keeps the case, unlike HTTP.
-type carrier nats.Header
-
-func (c carrier) Get(key string) string {
-	if v := c[key]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
-
-func (c carrier) Set(key, value string) { c[key] = []string{value} }
-
-func (c carrier) Keys() []string {
-	keys := make([]string, 0, len(c))
-	for k := range c {
-		keys = append(keys, k)
-	}
-	return keys
-}
 
 // maxTraceState bounds, in bytes, the caller's tracestate that is carried on.
 const maxTraceState = 512
 
 // extract takes the caller's trace context, and nothing else, from a header.
 func extract(ctx context.Context, h nats.Header) context.Context {
-	c := carrier{}
-	if v := h["traceparent"]; len(v) > 0 {
-		c.Set("traceparent", v[0])
+	c := telemetry.Headers{}
+	if v := telemetry.Headers(h).Get("traceparent"); v != "" {
+		c.Set("traceparent", v)
 	}
-	if v := h["tracestate"]; len(v) > 0 && len(v[0]) <= maxTraceState {
-		c.Set("tracestate", v[0])
+	if v := telemetry.Headers(h).Get("tracestate"); v != "" && len(v) <= maxTraceState {
+		c.Set("tracestate", v)
 	}
 	return propagation.TraceContext{}.Extract(ctx, c)
 }
 
 // inject gives the header that carries the trace context on, nil without one.
 func inject(ctx context.Context) nats.Header {
-	c := carrier{}
+	c := telemetry.Headers{}
 	propagation.TraceContext{}.Inject(ctx, c)
 	if len(c) == 0 {
 		return nil
 	}
 	return nats.Header(c)
+}
+
+// startSpan begins the span of a request.
+func (s *Server) startSpan(ctx context.Context, r *request) (context.Context, trace.Span) {
+	return s.tracer.Start(extract(ctx, r.msg.Header), telemetry.SpanAPI("model."+r.op.word()), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(telemetry.AttrTenant.String(clip(r.tenant)), telemetry.AttrLattice.String(clip(r.lattice)),
+			telemetry.AttrApplication.String(clip(r.app)), telemetry.AttrOperation.String(string(r.op))))
 }

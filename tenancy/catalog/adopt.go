@@ -55,7 +55,7 @@ func (a Adoption) String() string {
 	return s
 }
 
-// ErrAmbiguous: the keys of a bucket can be read in more than one way.
+// ErrAmbiguous says that the keys of a bucket can be read in more than one way.
 var ErrAmbiguous = errors.New("ambiguous record")
 
 // Adopt copies the applications of an upstream bucket: their versions in order and

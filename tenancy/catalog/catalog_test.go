@@ -20,15 +20,13 @@ import (
 
 var lattice = tenancy.LatticeKey{Tenant: tenancy.DefaultTenant, Lattice: "prod"}
 
-func ptr[T any](v T) *T { return &v }
-
 // app makes a manifest; version "" means none is given.
 func app(name, version string) *manifest.Manifest {
 	m := &manifest.Manifest{
 		APIVersion: "core.oam.dev/v1beta1", Kind: "Application",
 		Metadata: manifest.Metadata{Name: name},
 		Spec: manifest.Spec{Components: []manifest.Component{{
-			Name: "c", Type: manifest.TypeComponent, Properties: manifest.Properties{Image: ptr("registry.example.com/c:1")},
+			Name: "c", Type: manifest.TypeComponent, Properties: manifest.Properties{Image: new("registry.example.com/c:1")},
 		}}},
 	}
 	if version != "" {
@@ -128,7 +126,7 @@ func TestPutKeepsTheOrderOfVersions(t *testing.T) {
 	if err != nil || !strings.Contains(string(data), generated.Version) {
 		t.Errorf("last version: %s, %v", data, err)
 	}
-	if _, err := c.Manifest(t.Context(), lattice, "shop", ptr("latest")); !errors.Is(err, catalog.ErrNoVersion) {
+	if _, err := c.Manifest(t.Context(), lattice, "shop", new("latest")); !errors.Is(err, catalog.ErrNoVersion) {
 		t.Errorf("unknown version: %v", err)
 	}
 	if _, err := c.Manifest(t.Context(), lattice, "nope", nil); !errors.Is(err, catalog.ErrNotFound) {
@@ -187,11 +185,11 @@ func TestDeployUndeployAndDeleteFollowTheirVersions(t *testing.T) {
 	if err != nil || d.Version != "v2" {
 		t.Fatalf("deploy the last put version: %+v, %v", d, err)
 	}
-	if _, err := c.Deploy(t.Context(), lattice, "shop", ptr("v9"), "", nil); !errors.Is(err, catalog.ErrNoVersion) {
+	if _, err := c.Deploy(t.Context(), lattice, "shop", new("v9"), "", nil); !errors.Is(err, catalog.ErrNoVersion) {
 		t.Errorf("deploy of an unknown version: %v", err)
 	}
 	no := errors.New("no")
-	if _, err := c.Deploy(t.Context(), lattice, "shop", ptr("v1"), "", func(context.Context, *manifest.Manifest) error { return no }); !errors.Is(err, no) {
+	if _, err := c.Deploy(t.Context(), lattice, "shop", new("v1"), "", func(context.Context, *manifest.Manifest) error { return no }); !errors.Is(err, no) {
 		t.Errorf("refused deploy: %v", err)
 	}
 	a, err := c.Application(t.Context(), lattice, "shop")
@@ -201,14 +199,14 @@ func TestDeployUndeployAndDeleteFollowTheirVersions(t *testing.T) {
 	if last := a.Changes[len(a.Changes)-1]; last.Did != "deploy" || last.By != "ann" || last.Version != "v2" {
 		t.Errorf("history: %+v", a.Changes)
 	}
-	if del, err := c.Delete(t.Context(), lattice, "shop", ptr("v9"), ""); !errors.Is(err, catalog.ErrNoVersion) {
+	if del, err := c.Delete(t.Context(), lattice, "shop", new("v9"), ""); !errors.Is(err, catalog.ErrNoVersion) {
 		t.Errorf("delete of an unknown version: %+v, %v", del, err)
 	}
-	if del, err := c.Delete(t.Context(), lattice, "shop", ptr("v1"), ""); err != nil || del != (catalog.Deleted{}) {
+	if del, err := c.Delete(t.Context(), lattice, "shop", new("v1"), ""); err != nil || del != (catalog.Deleted{}) {
 		t.Errorf("delete of a version not deployed: %+v, %v", del, err)
 	}
 	put(t, c, app("shop", "v1"))
-	if del, err := c.Delete(t.Context(), lattice, "shop", ptr("v2"), ""); err != nil || del != (catalog.Deleted{Undeployed: true}) {
+	if del, err := c.Delete(t.Context(), lattice, "shop", new("v2"), ""); err != nil || del != (catalog.Deleted{Undeployed: true}) {
 		t.Errorf("delete of the deployed version: %+v, %v", del, err)
 	}
 	if was, err := c.Undeploy(t.Context(), lattice, "shop", ""); was || err != nil {
@@ -218,7 +216,7 @@ func TestDeployUndeployAndDeleteFollowTheirVersions(t *testing.T) {
 	if was, err := c.Undeploy(t.Context(), lattice, "shop", ""); !was || err != nil {
 		t.Errorf("undeploy: %v, %v", was, err)
 	}
-	if del, err := c.Delete(t.Context(), lattice, "shop", ptr("v1"), ""); err != nil || del != (catalog.Deleted{Gone: true}) {
+	if del, err := c.Delete(t.Context(), lattice, "shop", new("v1"), ""); err != nil || del != (catalog.Deleted{Gone: true}) {
 		t.Errorf("delete of the last version: %+v, %v", del, err)
 	}
 	if _, err := c.Delete(t.Context(), lattice, "shop", nil, ""); !errors.Is(err, catalog.ErrNotFound) {
@@ -347,7 +345,7 @@ func TestHistoryMeetsNoPayloadWall(t *testing.T) {
 	if n := len(versions(t, c, "big")); n != 200 {
 		t.Errorf("%d versions", n)
 	}
-	if data, err := c.Manifest(t.Context(), lattice, "big", ptr("v7")); err != nil || len(data) < 20<<10 {
+	if data, err := c.Manifest(t.Context(), lattice, "big", new("v7")); err != nil || len(data) < 20<<10 {
 		t.Errorf("an old version: %d bytes, %v", len(data), err)
 	}
 	if _, err := c.Delete(t.Context(), lattice, "big", nil, ""); err != nil {

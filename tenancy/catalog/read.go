@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -257,11 +258,7 @@ func (c *Catalog) entries(ctx context.Context, key tenancy.LatticeKey) (map[stri
 	}
 	c.index.mu.Lock()
 	defer c.index.mu.Unlock()
-	out := make(map[string]entry, len(c.index.apps[key]))
-	for name, e := range c.index.apps[key] {
-		out[name] = e
-	}
-	return out, nil
+	return maps.Clone(c.index.apps[key]), nil
 }
 
 // catchUpWait is how long a read waits for the index before it goes to the store.
