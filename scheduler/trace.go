@@ -26,14 +26,12 @@ type cause struct {
 	data []byte
 	// parent is the trace context the cause carried.
 	parent string
-	// catalog: the catalog knows the request behind it.
-	catalog bool
 }
 
 var (
 	causeTakeOver = cause{name: telemetry.SpanTakeOver, id: "take-over"}
 	causeGap      = cause{name: telemetry.SpanInventory, id: "inventory"}
-	causeCatalog  = cause{name: telemetry.SpanManifest, id: "catalog", catalog: true}
+	causeCatalog  = cause{name: telemetry.SpanManifest, id: "catalog"}
 	causeTimer    = cause{name: telemetry.SpanTimer, id: "timer"}
 	causeAnswer   = cause{name: telemetry.SpanAnswer, id: "answer"}
 )
@@ -80,7 +78,8 @@ func (s *Scheduler) startDecision(ctx context.Context, c Claim, why cause, cmds 
 			why.name, why.id = telemetry.SpanEvent(string(ev.Kind)), ev.ID
 		}
 	}
-	if why.catalog {
+	if why.data == nil && why.parent == "" {
+		// What is no event goes back to whoever asked for the application.
 		if id, parent := s.deps.Desired.Cause(c.Key, cmds[0].App); id != "" {
 			why.id, why.parent = id, parent
 		}

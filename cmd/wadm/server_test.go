@@ -21,6 +21,12 @@ import (
 // function is called.
 func start(t *testing.T, url string, log *slog.Logger) (stop func() error) {
 	t.Helper()
+	return startTraced(t, url, "", log)
+}
+
+// startTraced is start with traces sent to endpoint, none if it is empty.
+func startTraced(t *testing.T, url, endpoint string, log *slog.Logger) (stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cfg := config.Config{InstanceID: "one", NATS: config.NATS{Server: url}}.WithDefaults()
 	data, err := natsconn.Connect(ctx, natsconn.Config{Server: url}, log)
@@ -31,7 +37,7 @@ func start(t *testing.T, url string, log *slog.Logger) (stop func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tracing, err := telemetry.NewTracing(ctx, telemetry.TracingConfig{}, log)
+	tracing, err := telemetry.NewTracing(ctx, telemetry.TracingConfig{Endpoint: endpoint}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +55,7 @@ func start(t *testing.T, url string, log *slog.Logger) (stop func() error) {
 		stopped = true
 		cancel(errors.New("stop"))
 		err := <-done
+		_ = tracing.Shutdown(context.Background())
 		data.Close()
 		commands.Close()
 		return err
