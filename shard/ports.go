@@ -18,8 +18,9 @@ type Registry interface {
 	// Unregister removes a key; it returns once that is stored. Removing again is no error.
 	Unregister(ctx context.Context, k Key) error
 	// Watch calls seen first with every registered key (perhaps none), then with
-	// changes in the order they happened, never concurrently. It returns when ctx
-	// ends (nil) or when changes may have been missed (an error): call it again.
+	// changes in the order they happened, never concurrently. Of several changes of
+	// one key, all but the last may be left out. It returns when ctx ends (nil) or
+	// when changes may have been missed (an error): call it again.
 	Watch(ctx context.Context, seen func(changes []KeyChange)) error
 }
 
@@ -36,8 +37,9 @@ type Claims interface {
 	// expect, never to decide who owns.
 	Last(ctx context.Context, k Key) (Head, error)
 	// Follow calls seen first with the head of every key that has one (perhaps
-	// none), then with new heads in stream order, never concurrently. It returns
-	// when ctx ends (nil) or when heads may have been missed (an error): call it again.
+	// none), then with new heads in stream order, never concurrently. Heads that
+	// have already been replaced may be left out. It returns when ctx ends (nil) or
+	// when heads may have been missed (an error): call it again.
 	Follow(ctx context.Context, seen func(heads []Head)) error
 }
 

@@ -43,40 +43,8 @@ func (r *Registry) Unregister(ctx context.Context, k shard.Key) error {
 
 // Watch implements shard.Registry. Entries whose name is not a key are ignored.
 func (r *Registry) Watch(ctx context.Context, seen func([]shard.KeyChange)) error {
-	w, err := r.kv.WatchAll(ctx, jetstream.MetaOnly())
-	if err != nil {
-		return fmt.Errorf("watch registry: %w", err)
-	}
-	defer func() { _ = w.Stop() }()
-	var first []shard.KeyChange
-	loaded := false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			switch {
-			case !ok:
-				if ctx.Err() != nil {
-					return nil
-				}
-				return errors.New("watch registry: ended")
-			case e == nil:
-				loaded = true
-				seen(first)
-				first = nil
-				continue
-			}
-			k, err := shard.ParseKey(e.Key())
-			if err != nil {
-				continue
-			}
-			c := shard.KeyChange{Key: k, Gone: e.Operation() != jetstream.KeyValuePut}
-			if !loaded {
-				first = append(first, c)
-				continue
-			}
-			seen([]shard.KeyChange{c})
-		}
-	}
+	return watch(ctx, r.kv, "registry", func(e jetstream.KeyValueEntry) (shard.KeyChange, bool) {
+		k, err := shard.ParseKey(e.Key())
+		return shard.KeyChange{Key: k, Gone: e.Operation() != jetstream.KeyValuePut}, err == nil
+	}, seen, jetstream.MetaOnly())
 }

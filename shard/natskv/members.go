@@ -1,0 +1,117 @@
+package natskv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/shard"
+)
+
+// PutMember implements shard.Members.
+func (s *Store) PutMember(ctx context.Context, m shard.Member, expect uint64) (uint64, error) {
+	body, err := m.Encode()
+	if err != nil {
+		return 0, err
+	}
+	rev, err := putEntry(ctx, s.members, string(m.ID), body, expect)
+	if err != nil {
+		return 0, fmt.Errorf("put member %s: %w", m.ID, err)
+	}
+	return rev, nil
+}
+
+// putEntry writes a value on condition of the entry's last revision; 0: there is
+// none, or it was removed or has expired.
+func putEntry(ctx context.Context, kv jetstream.KeyValue, key string, body []byte, expect uint64) (uint64, error) {
+	var rev uint64
+	var err error
+	if expect == 0 {
+		rev, err = kv.Create(ctx, key, body)
+	} else {
+		rev, err = kv.Update(ctx, key, body, expect)
+	}
+	switch {
+	case err == nil:
+		return rev, nil
+	case errors.Is(err, jetstream.ErrKeyExists) && !isBusy(err):
+		return 0, fmt.Errorf("%w: %w", shard.ErrFenced, err)
+	default:
+		return 0, writeError(err)
+	}
+}
+
+func isBusy(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == codeInFlight
+}
+
+// DropMember implements shard.Members.
+func (s *Store) DropMember(ctx context.Context, id shard.MemberID, expect uint64) error {
+	if _, err := shard.ParseMemberID(string(id)); err != nil {
+		return fmt.Errorf("drop member: %w", err)
+	}
+	if err := s.members.Delete(ctx, string(id), jetstream.LastRevision(expect)); err != nil {
+		return fmt.Errorf("drop member %s: %w", id, writeError(err))
+	}
+	return nil
+}
+
+// WatchMembers implements shard.Members. Records that cannot be understood are ignored.
+func (s *Store) WatchMembers(ctx context.Context, seen func([]shard.MemberChange)) error {
+	return watch(ctx, s.members, "members", func(e jetstream.KeyValueEntry) (shard.MemberChange, bool) {
+		c := shard.MemberChange{Rev: e.Revision()}
+		if e.Operation() != jetstream.KeyValuePut {
+			// The member itself deletes; expiry shows as a purge.
+			c.Member.ID, c.Gone, c.Left = shard.MemberID(e.Key()), true, e.Operation() == jetstream.KeyValueDelete
+			return c, true
+		}
+		m, err := shard.DecodeMember(e.Value())
+		if err != nil || string(m.ID) != e.Key() {
+			return c, false
+		}
+		c.Member = m
+		return c, true
+	}, seen)
+}
+
+// watch follows a bucket: one call with all there is, then one per change.
+func watch[T any](ctx context.Context, kv jetstream.KeyValue, what string, read func(jetstream.KeyValueEntry) (T, bool), seen func([]T), opts ...jetstream.WatchOpt) error {
+	w, err := kv.WatchAll(ctx, opts...)
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", what, err)
+	}
+	defer func() { _ = w.Stop() }()
+	var first []T
+	loaded := false
+	for {
+		var e jetstream.KeyValueEntry
+		var ok bool
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok = <-w.Updates():
+		}
+		switch {
+		case !ok && ctx.Err() != nil:
+			return nil
+		case !ok:
+			return fmt.Errorf("watch %s: ended", what)
+		case e == nil:
+			loaded = true
+			seen(first)
+			first = nil
+			continue
+		}
+		x, ok := read(e)
+		switch {
+		case !ok:
+		case loaded:
+			seen([]T{x})
+		default:
+			first = append(first, x)
+		}
+	}
+}
