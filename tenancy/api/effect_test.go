@@ -356,3 +356,17 @@ func TestTheTraceGoesFromTheRequestToEventAndReply(t *testing.T) {
 		t.Errorf("spans: %+v", spans.GetSpans())
 	}
 }
+
+func TestServingSurvivesARestartOfNATS(t *testing.T) {
+	t.Parallel()
+	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{})
+	s.ask(t, asked+"put", manifestOf("shop", "v1"))
+	s.nats.Restart(t)
+	eventually(t, "a deploy after the restart", func() bool {
+		m, err := s.nc.Request(asked+"deploy.shop", nil, time.Second)
+		return err == nil && string(m.Data) == acked
+	})
+	if got := s.ask(t, asked+"list", ""); !strings.Contains(got, `"deployed_version":"v1"`) {
+		t.Error(got)
+	}
+}

@@ -73,6 +73,11 @@ func (s *Server) put(ctx context.Context, r *request, m *manifest.Manifest) any 
 		reply.Result = resultCreated
 		s.forgetStatus(ctx, r.key, r.app)
 	}
+	if advice := m.Advice(); len(advice) > 0 {
+		// The wire has no place for it.
+		s.log.Info("a stored manifest is valid but odd", "tenant", r.key.Tenant, "lattice", r.key.Lattice, "application", r.app,
+			"version", stored.Version, "advice", advice)
+	}
 	missing, err := s.missingShared(ctx, r, m)
 	if err != nil {
 		// The manifest is stored; only a hint is lost.
