@@ -181,3 +181,6 @@ func openJetStream(nc *nats.Conn, cfg Config) (jetstream.JetStream, error) {
 	}
 	return jetstream.New(nc, timeout)
 }
+
+// JetStream gives the handle the store works with.
+func (s *Store) JetStream() jetstream.JetStream { return s.js }

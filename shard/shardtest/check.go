@@ -10,17 +10,22 @@ import (
 )
 
 // LogChecker reads a ledger in stream order and checks log exclusivity (I1): every
-// command carries the epoch of the latest claim before it, epochs never fall,
-// and each epoch belongs to one life.
+// write was conditional on the latest claim before it, epochs never fall, nothing
+// is written under a release, and nobody releases what another holds. Claims that
+// were replaced before the checker came are missing from a ledger; what is left
+// must still fit between its neighbours.
 type LogChecker struct {
 	last   map[shard.Key]shard.Head
+	epoch  map[shard.Key]uint64 // highest seen
 	seq    uint64
 	Claims int
 	Writes int
 }
 
 // NewLogChecker makes a checker that has read nothing.
-func NewLogChecker() *LogChecker { return &LogChecker{last: map[shard.Key]shard.Head{}} }
+func NewLogChecker() *LogChecker {
+	return &LogChecker{last: map[shard.Key]shard.Head{}, epoch: map[shard.Key]uint64{}}
+}
 
 // Claim reads a claim record.
 func (c *LogChecker) Claim(h shard.Head) error {
@@ -33,10 +38,11 @@ func (c *LogChecker) Claim(h shard.Head) error {
 		return fmt.Errorf("I1: %s: %s released at %d what %s holds", h.Key, h.Record.Incarnation, h.Seq, prev.Record.Incarnation)
 	}
 	c.last[h.Key] = h
+	c.epoch[h.Key] = h.Seq
 	return nil
 }
 
-// Write reads a command or a state that was written under epoch.
+// Write reads a command or a state that was conditional on epoch.
 func (c *LogChecker) Write(k shard.Key, seq, epoch uint64) error {
 	if err := c.next(seq); err != nil {
 		return err
@@ -44,13 +50,14 @@ func (c *LogChecker) Write(k shard.Key, seq, epoch uint64) error {
 	c.Writes++
 	h, ok := c.last[k]
 	switch {
-	case !ok:
-		return fmt.Errorf("I1: %s: write %d before any claim", k, seq)
-	case h.Seq != epoch:
-		return fmt.Errorf("I1: %s: write %d carries epoch %d, the latest claim is %d", k, seq, epoch, h.Seq)
-	case h.Record.State != shard.Held:
+	case epoch == 0 || epoch >= seq:
+		return fmt.Errorf("I1: %s: write %d is not fenced (%d)", k, seq, epoch)
+	case epoch < c.epoch[k]:
+		return fmt.Errorf("I1: %s: write %d carries epoch %d after %d", k, seq, epoch, c.epoch[k])
+	case ok && h.Seq == epoch && h.Record.State != shard.Held:
 		return fmt.Errorf("I1: %s: write %d under a release", k, seq)
 	}
+	c.epoch[k] = epoch
 	return nil
 }
 
