@@ -42,7 +42,12 @@ func BenchmarkDeployed(b *testing.B) {
 			ctx, cancel := context.WithCancel(b.Context())
 			done := make(chan error, 1)
 			go func() { done <- c.Run(ctx) }()
-			defer func() { cancel(); <-done }()
+			defer func() {
+				cancel()
+				if err := <-done; err != nil {
+					b.Error(err)
+				}
+			}()
 			if _, err := c.Deployed(ctx, key(0)); err != nil {
 				b.Fatal(err)
 			}
