@@ -251,6 +251,9 @@ func (f *Fleet) loop(ctx, base context.Context) error {
 				f.hold.Stop()
 				continue
 			}
+			if stopping && len(f.exec.running) == 0 && !f.roster.Healthy() && now.Sub(stopFrom) > 2*f.cfg.SelfLimit {
+				return fmt.Errorf("hand keys over: %w: claims are left behind", ErrUnhealthy)
+			}
 			if stopping && f.hold.Drained() {
 				f.leaving = true
 				if !f.putting {

@@ -258,6 +258,7 @@ func TestAFleetOverNATSInFakeTime(t *testing.T) {
 // quick makes joins fast; what is measured in real time is loss and hand-over.
 func quick(c *shard.FleetConfig) {
 	c.Roster.Join, c.Roster.Ramp = 300*time.Millisecond, 200*time.Millisecond
+	c.StopLimit = 5 * time.Second
 }
 
 func TestFourInstancesTwoHundredKeysInRealTime(t *testing.T) {
@@ -305,7 +306,9 @@ func TestFourInstancesTwoHundredKeysInRealTime(t *testing.T) {
 		}
 		return true
 	}
+	began := time.Now()
 	eventually(t, "the fleet is whole", whole)
+	t.Logf("whole after %s", time.Since(began))
 	f.worst()
 
 	before, held := f.placement(), len(all[3].keys())
@@ -316,6 +319,7 @@ func TestFourInstancesTwoHundredKeysInRealTime(t *testing.T) {
 	all[3].done <- nil
 	f.members = f.members[:3]
 	eventually(t, "three share everything after a stop", whole)
+	t.Logf("three after %s", time.Since(began))
 	if w := f.worst(); w > 500*time.Millisecond {
 		t.Errorf("planned stop: worst gap %s", w)
 	}
@@ -324,7 +328,7 @@ func TestFourInstancesTwoHundredKeysInRealTime(t *testing.T) {
 	}
 
 	before, held = f.placement(), len(all[1].keys())
-	began := time.Now()
+	began = time.Now()
 	f.kill(all[1])
 	eventually(t, "two share everything after a crash", whole)
 	for time.Since(began) < 4*time.Second && len(f.effects.Gaps(time.Now())) == 0 {
