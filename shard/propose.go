@@ -116,7 +116,7 @@ func (r *Roster) compare(now time.Time) change {
 	for _, m := range r.view.Members {
 		rec, ok := r.recordOf(m.ID)
 		if r.dead(now, m) {
-			if ok && rec.Incarnation != m.Incarnation && fits(rec) && rec.State == MemberActive && r.living(now, rec.Incarnation) {
+			if ok && rec.Incarnation != m.Incarnation && fits(rec) && rec.State == MemberActive && !r.left[rec.Incarnation] && r.living(now, rec.Incarnation) {
 				c.restarted[m.ID] = rec
 			} else {
 				c.lost = append(c.lost, m.ID)
@@ -139,7 +139,7 @@ func (r *Roster) compare(now time.Time) change {
 		}
 	}
 	for _, rec := range r.livingRecords(now) {
-		if _, in := r.view.Member(rec.ID); !in && fits(rec) && rec.State == MemberActive && !r.leaving(rec.Incarnation) {
+		if _, in := r.view.Member(rec.ID); !in && fits(rec) && rec.State == MemberActive && !r.leaving(rec.Incarnation) && !r.left[rec.Incarnation] {
 			c.joining = append(c.joining, rec)
 		}
 	}

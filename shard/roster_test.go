@@ -1,0 +1,397 @@
+package shard_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"wadm/shard"
+	"wadm/shard/ring"
+)
+
+// watch is a roster with a clock, in a fleet named a, b, c, …
+type watch struct {
+	t     testing.TB
+	r     *shard.Roster
+	me    shard.Member
+	now   time.Time
+	rev   uint64
+	quiet map[string]bool
+	votes map[string][]shard.Suspect
+	drain map[string]bool
+	sick  map[string]bool
+	fleet []string
+}
+
+func member(id string, life int) shard.Member {
+	return shard.Member{
+		ID: shard.MemberID(id), Incarnation: shard.Incarnation(fmt.Sprintf("%s-%d", id, life)),
+		Schema: shard.Schema, Fingerprint: "f", Units: ring.FullUnits, State: shard.MemberActive,
+	}
+}
+
+func newWatch(t testing.TB, me string, fleet ...string) *watch {
+	w := &watch{
+		t: t, me: member(me, 1), now: time.Unix(1000, 0), rev: 10, fleet: fleet,
+		quiet: map[string]bool{}, votes: map[string][]shard.Suspect{}, drain: map[string]bool{}, sick: map[string]bool{},
+	}
+	w.r = shard.NewRoster(w.me, ring.DefaultParams(), shard.RosterConfig{})
+	var recs []shard.MemberChange
+	for _, id := range fleet {
+		w.rev++
+		recs = append(recs, shard.MemberChange{Member: member(id, 1), Rev: w.rev})
+	}
+	w.r.Records(w.now, recs, true)
+	w.r.Health(w.now, true)
+	return w
+}
+
+// view gives the roster a view with these members at full weight.
+func (w *watch) view(ids ...string) {
+	v := shard.View{Rev: w.r.View().Rev + 1, Schema: shard.Schema, Params: ring.DefaultParams(), Fingerprint: "f"}
+	for _, id := range ids {
+		v.Members = append(v.Members, shard.ViewMember{ID: shard.MemberID(id), Incarnation: shard.Incarnation(id + "-1"), Units: 4, State: shard.MemberActive})
+	}
+	w.r.Saw(w.now, v)
+}
+
+// run lets time pass, with beats, until a proposal comes or d is over.
+func (w *watch) run(d time.Duration) (*shard.Proposal, time.Duration) {
+	start := w.now
+	for ; w.now.Sub(start) < d; w.now = w.now.Add(50 * time.Millisecond) {
+		for _, id := range w.fleet {
+			if id != string(w.me.ID) && !w.quiet[id] {
+				w.r.Heard(w.now, shard.Beat{
+					ID: shard.MemberID(id), Incarnation: shard.Incarnation(id + "-1"), Silent: w.votes[id],
+					Draining: w.drain[id], Unhealthy: w.sick[id],
+				})
+			}
+		}
+		if p, _ := w.r.Propose(w.now); p != nil {
+			return p, w.now.Sub(start)
+		}
+	}
+	return nil, d
+}
+
+// propose is run for what must come.
+func (w *watch) propose(within time.Duration) (shard.View, time.Duration) {
+	w.t.Helper()
+	p, after := w.run(within)
+	if p == nil {
+		w.t.Fatalf("no proposal within %s", within)
+	}
+	if p.Expect != w.r.View().Rev {
+		w.t.Errorf("proposal expects %d, the view is %d", p.Expect, w.r.View().Rev)
+	}
+	return p.View, after
+}
+
+func units(v shard.View) map[string]int {
+	m := map[string]int{}
+	for _, x := range v.Members {
+		m[string(x.ID)] = x.Units
+	}
+	return m
+}
+
+func near(t *testing.T, what string, got, want time.Duration) {
+	t.Helper()
+	if got < want || got > want+150*time.Millisecond {
+		t.Errorf("%s after %s, want %s", what, got, want)
+	}
+}
+
+func TestAFirstViewIsProposedAtOnceByTheFirstRank(t *testing.T) {
+	t.Parallel()
+	a := newWatch(t, "a", "a", "b")
+	a.r.NoView()
+	v, after := a.propose(5 * time.Second)
+	near(t, "first view", after, 200*time.Millisecond)
+	if d := cmp.Diff(map[string]int{"a": 4, "b": 4}, units(v)); d != "" {
+		t.Error(d)
+	}
+	b := newWatch(t, "b", "a", "b")
+	b.r.NoView()
+	if _, after := b.propose(5 * time.Second); after < 450*time.Millisecond {
+		t.Errorf("the second rank proposed after %s", after)
+	}
+}
+
+func TestALossIsProposedRankByRank(t *testing.T) {
+	t.Parallel()
+	for rank, me := range []string{"a", "c"} { // b is the one that is lost
+		w := newWatch(t, me, "a", "b", "c")
+		w.view("a", "b", "c")
+		w.run(2 * time.Second)
+		w.quiet["b"] = true
+		v, after := w.propose(10 * time.Second)
+		near(t, "loss seen by "+me, after, 1500*time.Millisecond+200*time.Millisecond-50*time.Millisecond+time.Duration(rank)*300*time.Millisecond)
+		if d := cmp.Diff(map[string]int{"a": 4, "c": 4}, units(v)); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+func TestInAFleetOfFourASuspicionNeedsASecondVoice(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b", "c", "d")
+	w.view("a", "b", "c", "d")
+	w.run(2 * time.Second)
+	w.quiet["b"] = true
+	if p, _ := w.run(10 * time.Second); p != nil {
+		t.Fatalf("proposed alone: %s", p.View.Cause)
+	}
+	if s := w.r.Suspects(w.now); len(s) != 1 || s[0].ID != "b" {
+		t.Errorf("suspects %v", s)
+	}
+	w.votes["c"] = []shard.Suspect{{ID: "b", Incarnation: "b-0"}}
+	if p, _ := w.run(3 * time.Second); p != nil {
+		t.Fatal("a vote about an earlier life counted")
+	}
+	w.votes["c"] = []shard.Suspect{{ID: "b", Incarnation: "b-1"}}
+	v, after := w.propose(5 * time.Second)
+	near(t, "loss", after, 200*time.Millisecond)
+	if _, ok := v.Member("b"); ok {
+		t.Error("b is still in the view")
+	}
+}
+
+func TestExpiryOfTheRecordIsASecondVoice(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b", "c", "d")
+	w.view("a", "b", "c", "d")
+	w.run(2 * time.Second)
+	w.r.Records(w.now, []shard.MemberChange{{Member: shard.Member{ID: "b"}, Rev: 100, Gone: true}}, false)
+	if p, _ := w.run(5 * time.Second); p != nil {
+		t.Fatalf("expiry of a member that beats counted: %s", p.View.Cause)
+	}
+	w.quiet["b"] = true
+	w.propose(5 * time.Second)
+}
+
+func TestAnUnhealthyInstanceNeitherSuspectsNorProposes(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b", "c")
+	w.view("a", "b", "c")
+	w.run(2 * time.Second)
+	w.quiet["b"], w.quiet["c"] = true, true
+	w.r.Health(w.now, false)
+	if p, _ := w.run(time.Minute); p != nil || len(w.r.Suspects(w.now)) != 0 {
+		t.Fatal("proposed or suspected while unhealthy")
+	}
+	w.r.Health(w.now, true)
+	if p, _ := w.run(2900 * time.Millisecond); p != nil || len(w.r.Suspects(w.now)) != 0 {
+		t.Error("suspects somebody at once after having been deaf")
+	}
+}
+
+func TestASickFirstRankIsSkipped(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "b", "a", "b", "c")
+	w.view("a", "b", "c")
+	w.sick["a"] = true
+	w.run(2 * time.Second)
+	w.quiet["c"] = true
+	_, after := w.propose(10 * time.Second)
+	near(t, "loss", after, 1650*time.Millisecond)
+}
+
+func TestJoinsAreCoalescedAndRamped(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b", "c")
+	w.view("a")
+	v, after := w.propose(10 * time.Second)
+	near(t, "join", after, 3*time.Second)
+	if d := cmp.Diff(map[string]int{"a": 4, "b": 1, "c": 1}, units(v)); d != "" {
+		t.Error(d)
+	}
+	for u := 2; u <= 4; u++ {
+		v.Rev = w.r.View().Rev + 1
+		w.r.Saw(w.now, v)
+		v, after = w.propose(10 * time.Second)
+		near(t, "step", after, 5*time.Second)
+		if d := cmp.Diff(map[string]int{"a": 4, "b": u, "c": u}, units(v)); d != "" {
+			t.Error(d)
+		}
+	}
+	v.Rev = w.r.View().Rev + 1
+	w.r.Saw(w.now, v)
+	if p, _ := w.run(time.Minute); p != nil {
+		t.Errorf("proposed at rest: %s", p.View.Cause)
+	}
+}
+
+func TestAnotherArrivalRestartsTheCoalescing(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b")
+	w.view("a")
+	w.run(2 * time.Second)
+	w.fleet = append(w.fleet, "c")
+	w.r.Records(w.now, []shard.MemberChange{{Member: member("c", 1), Rev: 50}}, false)
+	v, after := w.propose(10 * time.Second)
+	near(t, "join", after, 3*time.Second)
+	if len(v.Members) != 3 {
+		t.Errorf("members %v", units(v))
+	}
+}
+
+func TestADrainIsProposedAtOnceByTheOneThatDrains(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "c", "a", "b", "c")
+	w.view("a", "b", "c")
+	w.run(2 * time.Second)
+	w.r.Drain()
+	v, after := w.propose(time.Second)
+	if after > 50*time.Millisecond {
+		t.Errorf("after %s", after)
+	}
+	if m, _ := v.Member("c"); m.State != shard.MemberDraining || m.Units != 0 {
+		t.Errorf("member %+v", m)
+	}
+	other := newWatch(t, "a", "a", "b", "c")
+	other.view("a", "b", "c")
+	other.run(2 * time.Second)
+	other.drain["c"] = true
+	other.propose(time.Second)
+}
+
+func TestAGoodbyeNeedsNoSuspicion(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b", "c", "d", "e")
+	w.view("a", "b", "c", "d", "e")
+	w.run(2 * time.Second)
+	w.r.Records(w.now, []shard.MemberChange{{Member: shard.Member{ID: "e"}, Rev: 90, Gone: true, Left: true}}, false)
+	v, after := w.propose(2 * time.Second)
+	near(t, "goodbye", after, 200*time.Millisecond)
+	if _, ok := v.Member("e"); ok {
+		t.Error("still there")
+	}
+}
+
+func TestAMassLossIsHeldBackAndForgottenWhenTheyReturn(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b", "c")
+	w.view("a", "b", "c")
+	w.run(2 * time.Second)
+	w.quiet["b"], w.quiet["c"] = true, true
+	if p, _ := w.run(11 * time.Second); p != nil {
+		t.Fatalf("proposed %s", p.View.Cause)
+	}
+	w.quiet["c"] = false
+	if p, after := w.run(time.Second); p == nil || after > 500*time.Millisecond {
+		t.Errorf("with only one lost: %v after %s", p, after)
+	}
+
+	w = newWatch(t, "a", "a", "b", "c")
+	w.view("a", "b", "c")
+	w.run(2 * time.Second)
+	w.quiet["b"], w.quiet["c"] = true, true
+	_, after := w.propose(30 * time.Second)
+	near(t, "loss of everybody", after, 13400*time.Millisecond)
+}
+
+func TestAWeightThatShrinksIsServedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b")
+	w.view("a", "b")
+	w.run(2 * time.Second)
+	m := member("b", 1)
+	m.Units = 2
+	w.r.Records(w.now, []shard.MemberChange{{Member: m, Rev: 60}}, false)
+	v, after := w.propose(2 * time.Second)
+	if after > 100*time.Millisecond || units(v)["b"] != 2 {
+		t.Errorf("after %s: %v", after, units(v))
+	}
+}
+
+func TestAViewOfANewerSchemaIsNotTouched(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b")
+	w.r.Saw(w.now, shard.View{Rev: 5, Schema: shard.Schema + 1})
+	if p, _ := w.run(time.Minute); p != nil {
+		t.Errorf("proposed %+v", p)
+	}
+}
+
+func TestExclusionIsNoticed(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b")
+	w.view("a", "b")
+	v := w.r.View()
+	v.Rev++
+	v.Members = v.Members[1:]
+	if !w.r.Saw(w.now, v) {
+		t.Error("not noticed")
+	}
+	if w.r.Saw(w.now, v) {
+		t.Error("noticed twice")
+	}
+}
+
+// Whatever an instance hears, in whatever order, what it proposes is a valid view
+// that builds a ring and holds nobody twice; and it comes to rest.
+func TestPropertyProposalsAreValidAndComeToRest(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		all := []string{"a", "b", "c", "d", "e", "f"}
+		w := newWatch(t, "a", all...)
+		w.r.NoView()
+		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+			id := rapid.SampledFrom(all[1:]).Draw(rt, "who")
+			switch rapid.IntRange(0, 5).Draw(rt, "what") {
+			case 0:
+				w.quiet[id] = !w.quiet[id]
+			case 1:
+				w.drain[id] = !w.drain[id]
+			case 2:
+				w.votes[id] = []shard.Suspect{{ID: "b", Incarnation: "b-1"}, {ID: "c", Incarnation: "c-1"}}
+			case 3:
+				w.rev++
+				w.r.Records(w.now, []shard.MemberChange{{Member: shard.Member{ID: shard.MemberID(id)}, Rev: w.rev, Gone: true, Left: rapid.Bool().Draw(rt, "left")}}, false)
+			case 4:
+				w.rev++
+				m := member(id, 1)
+				m.Units = rapid.IntRange(1, 8).Draw(rt, "units")
+				w.r.Records(w.now, []shard.MemberChange{{Member: m, Rev: w.rev}}, false)
+			}
+			if p, _ := w.run(time.Duration(rapid.IntRange(50, 4000).Draw(rt, "ms")) * time.Millisecond); p != nil {
+				accept(rt, w, p)
+			}
+		}
+		for n := 0; ; n++ {
+			p, _ := w.run(14 * time.Second)
+			if p == nil {
+				break
+			}
+			if n > 60 {
+				rt.Fatal("does not come to rest")
+			}
+			accept(rt, w, p)
+		}
+	})
+}
+
+func accept(t *rapid.T, w *watch, p *shard.Proposal) {
+	b, err := p.View.Encode()
+	if err != nil {
+		t.Fatalf("proposal: %v", err)
+	}
+	v, err := shard.DecodeView(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Ring(); err != nil {
+		t.Fatal(err)
+	}
+	old := w.r.View()
+	old.Rev = 0
+	if cmp.Equal(old.Members, v.Members) {
+		t.Fatalf("proposal changes nothing: %s", v.Cause)
+	}
+	v.Rev = w.r.View().Rev + 1
+	w.r.Saw(w.now, v)
+}
