@@ -1,6 +1,7 @@
 package lattice
 
 import (
+	"bytes"
 	"errors"
 	"time"
 )
@@ -78,6 +79,9 @@ func Glance(b []byte) (Glimpse, error) {
 				return g, errGlance
 			}
 		default:
+			if !foreignKey(key) {
+				return g, errGlance
+			}
 			if _, ok = s.digest(0); !ok {
 				return g, errGlance
 			}
@@ -147,19 +151,37 @@ func (s *scanner) rawString() ([]byte, bool) {
 	return nil, false
 }
 
-// plainString is a rawString that needs no unescaping.
+// plainString is a rawString that decodes to itself: no escapes, and no bytes
+// that a decoder might replace.
 func (s *scanner) plainString() ([]byte, bool) {
 	raw, ok := s.rawString()
-	if !ok {
-		return nil, false
-	}
+	return raw, ok && plain(raw)
+}
+
+func plain(raw []byte) bool {
 	for _, c := range raw {
-		if c == '\\' {
-			return nil, false
+		if c == '\\' || c >= 0x80 {
+			return false
 		}
 	}
-	return raw, true
+	return true
 }
+
+// foreignKey tells whether a decoder, which takes no notice of case, would
+// understand the key as none of those a glance reads.
+func foreignKey(key []byte) bool {
+	if !plain(key) {
+		return false
+	}
+	for _, k := range glanced {
+		if bytes.EqualFold(key, k) {
+			return false
+		}
+	}
+	return true
+}
+
+var glanced = [][]byte{[]byte("type"), []byte("source"), []byte("time"), []byte("data")}
 
 // Mixing constants: two odd 64-bit numbers from the golden ratio and xxhash.
 const (

@@ -15,8 +15,8 @@ type Host struct {
 	FriendlyName string
 	Version      string
 	Labels       map[string]string
-	// Workloads are the components and providers on the host; it keeps one record per id.
-	Workloads map[WorkloadID]*Instance
+	// Workloads are the components and providers on the host; it keeps one record of each.
+	Workloads map[Workload]*Instance
 	// LastSeen is the owner's time of the last sign of life.
 	LastSeen time.Time
 	// Silent: the host missed a heartbeat or left a request unanswered. It is
@@ -26,7 +26,7 @@ type Host struct {
 	Refusals int
 
 	// gone keeps the time at which a workload was last seen to be absent.
-	gone map[WorkloadID]int64
+	gone map[Workload]int64
 	// digest is that of the last heartbeat; dirty means that the state has moved
 	// on since, so that the next heartbeat is compared in full.
 	digest uint64
@@ -53,7 +53,7 @@ type Host struct {
 func newHost(inv Inventory, now time.Time) *Host {
 	return &Host{
 		ID: inv.Host, FriendlyName: inv.FriendlyName, Version: inv.Version, Labels: nonNil(inv.Labels),
-		Workloads: map[WorkloadID]*Instance{}, gone: map[WorkloadID]int64{}, LastSeen: now, dirty: true,
+		Workloads: map[Workload]*Instance{}, gone: map[Workload]int64{}, LastSeen: now, dirty: true,
 	}
 }
 
@@ -149,7 +149,7 @@ func (h *Host) HostTime(t time.Time) int64 {
 }
 
 // factTime is the time of the newest fact about a workload on the host.
-func (h *Host) factTime(id WorkloadID) int64 {
+func (h *Host) factTime(id Workload) int64 {
 	t := h.inventory
 	if i := h.Workloads[id]; i != nil {
 		t = max(t, i.time)
@@ -160,12 +160,12 @@ func (h *Host) factTime(id WorkloadID) int64 {
 // Inventory lists what the host is known to run, sorted by id.
 func (h *Host) Inventory() Inventory {
 	inv := Inventory{Host: h.ID, FriendlyName: h.FriendlyName, Labels: h.Labels, Version: h.Version}
-	for _, id := range slices.Sorted(maps.Keys(h.Workloads)) {
-		i := h.Workloads[id]
-		if i.Provider {
-			inv.Providers = append(inv.Providers, Provider{ID: id, Image: i.Image, Annotations: i.Annotations})
+	for _, w := range slices.SortedFunc(maps.Keys(h.Workloads), Workload.Compare) {
+		i := h.Workloads[w]
+		if w.Provider {
+			inv.Providers = append(inv.Providers, Provider{ID: w.ID, Image: i.Image, Annotations: i.Annotations})
 		} else {
-			inv.Components = append(inv.Components, Component{ID: id, Image: i.Image, Annotations: i.Annotations, Max: i.Max})
+			inv.Components = append(inv.Components, Component{ID: w.ID, Image: i.Image, Annotations: i.Annotations, Max: i.Max})
 		}
 	}
 	return inv

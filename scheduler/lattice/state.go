@@ -1,6 +1,7 @@
 package lattice
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -19,7 +20,7 @@ type State struct {
 	LinksKnown bool
 
 	// holders finds the hosts that run a workload without walking all hosts.
-	holders map[WorkloadID]map[HostID]*Instance
+	holders map[Workload]map[HostID]*Instance
 }
 
 // LinkID is the part of a link that tells it from the other links of its source.
@@ -47,7 +48,6 @@ type ConfigFact struct {
 
 // Instance is one workload on one host.
 type Instance struct {
-	Provider    bool
 	Image       string
 	Annotations map[string]string
 	// Max is the limit of concurrent instances; 1 for providers.
@@ -60,6 +60,31 @@ type Instance struct {
 	// follows it claims the workload stopped; it did not.
 	updated int64
 }
+
+// Workload names a component or a provider. Hosts keep a table of each, so one id
+// may stand in both.
+type Workload struct {
+	ID       WorkloadID
+	Provider bool
+}
+
+// Compare orders workloads by id, components first.
+func (w Workload) Compare(o Workload) int {
+	return cmp.Or(cmp.Compare(w.ID, o.ID), cmp.Compare(btoi(w.Provider), btoi(o.Provider)))
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// ComponentOf names the component of an id.
+func ComponentOf(id WorkloadID) Workload { return Workload{ID: id} }
+
+// ProviderOf names the provider of an id.
+func ProviderOf(id WorkloadID) Workload { return Workload{ID: id, Provider: true} }
 
 // Health is what the health checks of a provider last said.
 type Health int
@@ -85,10 +110,11 @@ func (i *Instance) App() string {
 // Changes says what a fold changed, in terms the decision can index.
 type Changes struct {
 	Host HostID
-	// Joined and Left: the host came or went. Labels: its labels changed.
-	Joined, Left, Labels bool
+	// Joined and Left: the host came or went. Labels: its labels changed. Woke: it
+	// speaks again after it counted as silent.
+	Joined, Left, Labels, Woke bool
 	// Workloads changed on the host, sorted.
-	Workloads []WorkloadID
+	Workloads []Workload
 	// Link is set when a link was observed or went.
 	Link *LinkID
 	// Config names a configuration that was set or deleted.
@@ -101,7 +127,7 @@ type Changes struct {
 
 // News tells whether anything changed that a decision could depend on.
 func (c *Changes) News() bool {
-	return c.Joined || c.Left || c.Labels || len(c.Workloads) > 0 || c.Link != nil || c.Config != "" || c.AskInventory
+	return c.Joined || c.Left || c.Labels || c.Woke || len(c.Workloads) > 0 || c.Link != nil || c.Config != "" || c.AskInventory
 }
 
 // NewState returns a state in which nothing has been observed.
@@ -110,15 +136,15 @@ func NewState() *State {
 		Hosts:   map[HostID]*Host{},
 		Links:   map[LinkID]Link{},
 		Configs: map[string]ConfigFact{},
-		holders: map[WorkloadID]map[HostID]*Instance{},
+		holders: map[Workload]map[HostID]*Instance{},
 	}
 }
 
 // Holders returns the instances of a workload by host. The map must not be changed.
-func (s *State) Holders(w WorkloadID) map[HostID]*Instance { return s.holders[w] }
+func (s *State) Holders(w Workload) map[HostID]*Instance { return s.holders[w] }
 
-// Workloads lists the ids of everything that runs anywhere, in no order.
-func (s *State) Workloads() []WorkloadID { return slices.Collect(maps.Keys(s.holders)) }
+// Workloads lists everything that runs anywhere, in no order.
+func (s *State) Workloads() []Workload { return slices.Collect(maps.Keys(s.holders)) }
 
 // Unchanged folds a heartbeat that repeats the host's last inventory and reports
 // whether it was one. It allocates nothing.
@@ -127,7 +153,7 @@ func (s *State) Unchanged(g *Glimpse, now time.Time) bool {
 		return false
 	}
 	h := s.Hosts[HostID(g.Source)]
-	if h == nil || h.digest != g.Digest || h.dirty || g.Time < h.heartbeat {
+	if h == nil || h.digest != g.Digest || h.dirty || h.Silent || g.Time < h.heartbeat {
 		return false
 	}
 	h.beat(g.Time, now)
@@ -140,6 +166,7 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 	at := ev.Time.UnixNano()
 	h := s.Hosts[ev.Host]
 	if h != nil {
+		ch.Woke = h.Silent
 		h.heard(at, now)
 	}
 	switch ev.Kind {
@@ -174,12 +201,13 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 	case ProviderStarted:
 		s.providerStarted(h, ev, at, &ch)
 	case ProviderStopped:
-		if h == nil || at < h.factTime(ev.Provider.ID) {
+		w := ProviderOf(ev.Provider.ID)
+		if h == nil || at < h.factTime(w) {
 			ch.Stale = h != nil
 			break
 		}
-		if i := h.Workloads[ev.Provider.ID]; i != nil && i.Provider {
-			s.drop(h, ev.Provider.ID, at, &ch)
+		if h.Workloads[w] != nil {
+			s.drop(h, w, at, &ch)
 		}
 	case HealthCheckPassed, HealthCheckFailed:
 		s.health(h, ev, at, &ch)
@@ -200,7 +228,7 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 		// Someone nobody has seen join speaks: learn the rest from the host itself.
 		ch.AskInventory = true
 	}
-	slices.Sort(ch.Workloads)
+	slices.SortFunc(ch.Workloads, Workload.Compare)
 	ch.Workloads = slices.Compact(ch.Workloads)
 	return ch
 }
@@ -232,6 +260,7 @@ func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
 		s.Hosts[inv.Host] = h
 		ch.Joined = true
 	}
+	ch.Woke = ch.Woke || h.Silent
 	h.seen(now)
 	if at >= h.labelsAt {
 		if !maps.Equal(h.Labels, inv.Labels) {
@@ -245,17 +274,17 @@ func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
 	if inv.Version != "" {
 		h.Version = inv.Version
 	}
-	listed := make(map[WorkloadID]bool, len(inv.Components)+len(inv.Providers))
+	listed := make(map[Workload]bool, len(inv.Components)+len(inv.Providers))
 	for _, c := range inv.Components {
 		if c.Max == 0 {
 			continue
 		}
-		listed[c.ID] = true
-		s.set(h, c.ID, Instance{Image: c.Image, Annotations: c.Annotations, Max: c.Max}, at, ch)
+		listed[ComponentOf(c.ID)] = true
+		s.set(h, ComponentOf(c.ID), Instance{Image: c.Image, Annotations: c.Annotations, Max: c.Max}, at, ch)
 	}
 	for _, p := range inv.Providers {
-		listed[p.ID] = true
-		s.set(h, p.ID, Instance{Provider: true, Image: p.Image, Annotations: p.Annotations, Max: 1}, at, ch)
+		listed[ProviderOf(p.ID)] = true
+		s.set(h, ProviderOf(p.ID), Instance{Image: p.Image, Annotations: p.Annotations, Max: 1}, at, ch)
 	}
 	for id := range h.Workloads {
 		if !listed[id] && h.factTime(id) <= at {
@@ -265,10 +294,10 @@ func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
 	if at > h.inventory {
 		h.inventory = at
 		// Older events are refused by the inventory's time from now on.
-		maps.DeleteFunc(h.gone, func(_ WorkloadID, t int64) bool { return t <= at })
+		maps.DeleteFunc(h.gone, func(_ Workload, t int64) bool { return t <= at })
 	}
 	h.dirty, h.digest = false, 0
-	slices.Sort(ch.Workloads)
+	slices.SortFunc(ch.Workloads, Workload.Compare)
 	ch.Workloads = slices.Compact(ch.Workloads)
 }
 
@@ -304,21 +333,21 @@ func (s *State) Remove(id HostID, ch *Changes) {
 	}
 	delete(s.Hosts, id)
 	ch.Host, ch.Left = id, true
-	slices.Sort(ch.Workloads)
+	slices.SortFunc(ch.Workloads, Workload.Compare)
 }
 
 func (s *State) componentScaled(h *Host, ev Event, at int64, ch *Changes) {
-	c := ev.Component
+	c, w := ev.Component, ComponentOf(ev.Component.ID)
 	if h == nil {
 		return
 	}
-	if at < h.factTime(c.ID) {
+	if at < h.factTime(w) {
 		ch.Stale = true
 		return
 	}
-	have := h.Workloads[c.ID]
+	have := h.Workloads[w]
 	if c.Max == 0 {
-		if have == nil || have.Provider {
+		if have == nil {
 			return
 		}
 		if have.updated != 0 && at-have.updated < int64(updateEcho) && have.Image == c.Image {
@@ -326,11 +355,11 @@ func (s *State) componentScaled(h *Host, ev Event, at int64, ch *Changes) {
 			ch.AskInventory = true
 			return
 		}
-		s.drop(h, c.ID, at, ch)
+		s.drop(h, w, at, ch)
 		return
 	}
 	if have == nil {
-		s.set(h, c.ID, Instance{Image: c.Image, Annotations: c.Annotations, Max: c.Max}, at, ch)
+		s.set(h, w, Instance{Image: c.Image, Annotations: c.Annotations, Max: c.Max}, at, ch)
 		return
 	}
 	if have.Image == c.Image && have.Max == c.Max && maps.Equal(have.Annotations, c.Annotations) {
@@ -344,7 +373,7 @@ func (s *State) componentScaled(h *Host, ev Event, at int64, ch *Changes) {
 	if have.Image != c.Image {
 		next.Annotations, next.updated = c.Annotations, at
 	}
-	s.set(h, c.ID, next, at, ch)
+	s.set(h, w, next, at, ch)
 }
 
 // updateEcho is how long after an image change an event of zero instances is
@@ -355,20 +384,21 @@ func (s *State) providerStarted(h *Host, ev Event, at int64, ch *Changes) {
 	if h == nil {
 		return
 	}
-	p := ev.Provider
-	if at < h.factTime(p.ID) {
+	p, w := ev.Provider, ProviderOf(ev.Provider.ID)
+	if at < h.factTime(w) {
 		ch.Stale = true
 		return
 	}
-	s.set(h, p.ID, Instance{Provider: true, Image: p.Image, Annotations: p.Annotations, Max: 1}, at, ch)
+	s.set(h, w, Instance{Image: p.Image, Annotations: p.Annotations, Max: 1}, at, ch)
 }
 
 func (s *State) health(h *Host, ev Event, at int64, ch *Changes) {
 	if h == nil {
 		return
 	}
-	i := h.Workloads[ev.Provider.ID]
-	if i == nil || !i.Provider {
+	w := ProviderOf(ev.Provider.ID)
+	i := h.Workloads[w]
+	if i == nil {
 		return
 	}
 	health := Healthy
@@ -381,7 +411,7 @@ func (s *State) health(h *Host, ev Event, at int64, ch *Changes) {
 	}
 	if i.Health != health {
 		i.Health = health
-		ch.Workloads = append(ch.Workloads, ev.Provider.ID)
+		ch.Workloads = append(ch.Workloads, w)
 	}
 }
 
@@ -414,7 +444,7 @@ func (s *State) SetLinks(links []Link) []LinkID {
 }
 
 // set records an instance and notes whether that is news.
-func (s *State) set(h *Host, id WorkloadID, next Instance, at int64, ch *Changes) {
+func (s *State) set(h *Host, id Workload, next Instance, at int64, ch *Changes) {
 	have := h.Workloads[id]
 	if have == nil {
 		if h.gone[id] > at {
@@ -427,7 +457,7 @@ func (s *State) set(h *Host, id WorkloadID, next Instance, at int64, ch *Changes
 		if next.updated == 0 {
 			next.updated = have.updated
 		}
-		if next.Provider && have.Provider && next.Image == have.Image {
+		if next.Image == have.Image {
 			next.Health = have.Health
 		}
 	}
@@ -448,18 +478,18 @@ func (s *State) set(h *Host, id WorkloadID, next Instance, at int64, ch *Changes
 }
 
 func (i *Instance) same(o *Instance) bool {
-	return i.Provider == o.Provider && i.Image == o.Image && i.Max == o.Max && i.Health == o.Health && maps.Equal(i.Annotations, o.Annotations)
+	return i.Image == o.Image && i.Max == o.Max && i.Health == o.Health && maps.Equal(i.Annotations, o.Annotations)
 }
 
 // drop forgets an instance; its time stays so that an older event cannot revive it.
-func (s *State) drop(h *Host, id WorkloadID, at int64, ch *Changes) {
+func (s *State) drop(h *Host, id Workload, at int64, ch *Changes) {
 	delete(h.Workloads, id)
 	h.gone[id], h.dirty = at, true
 	s.unhold(id, h.ID)
 	ch.Workloads = append(ch.Workloads, id)
 }
 
-func (s *State) unhold(w WorkloadID, id HostID) {
+func (s *State) unhold(w Workload, id HostID) {
 	delete(s.holders[w], id)
 	if len(s.holders[w]) == 0 {
 		delete(s.holders, w)
