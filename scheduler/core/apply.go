@@ -135,7 +135,7 @@ func (s *State) index() {
 	for n, c := range s.configs {
 		old[n] = *c
 		*c = configTarget{made: c.made, owner: c.owner, values: map[string]ownedConfig{},
-			workloads: map[lattice.WorkloadID]bool{}, links: map[lattice.LinkID]bool{}}
+			workloads: map[lattice.Workload]bool{}, links: map[lattice.LinkID]bool{}}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.apps)) {
 		a := s.apps[name]
@@ -219,7 +219,7 @@ func union(a, b []string) []string {
 func (s *State) config(name string) *configTarget {
 	c := s.configs[name]
 	if c == nil {
-		c = &configTarget{values: map[string]ownedConfig{}, workloads: map[lattice.WorkloadID]bool{}, links: map[lattice.LinkID]bool{}}
+		c = &configTarget{values: map[string]ownedConfig{}, workloads: map[lattice.Workload]bool{}, links: map[lattice.LinkID]bool{}}
 		s.configs[name] = c
 		s.dirty.configs[name] = true
 	}
@@ -236,7 +236,7 @@ func (s *State) pruneUnits() {
 	}
 }
 
-func (s *State) flying(w lattice.WorkloadID) bool {
+func (s *State) flying(w lattice.Workload) bool {
 	for t := range s.flights {
 		if t.Workload == w {
 			return true

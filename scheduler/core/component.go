@@ -183,7 +183,7 @@ func (p *placement) stopComponent(pl *place) {
 		app = pl.claim.sc.app
 	}
 	p.s.issue(lattice.Command{
-		Kind: lattice.ScaleComponent, Host: pl.host.ID, Workload: p.u.id, Image: pl.inst.Image, Count: 0,
+		Kind: lattice.ScaleComponent, Host: pl.host.ID, Workload: p.u.id.ID, Image: pl.inst.Image, Count: 0,
 		Annotations: pl.inst.Annotations, App: app, Scaler: pl.inst.Annotations[lattice.AnnotationScaler], Reason: p.stopReason(pl),
 	}, true, p.now)
 }
@@ -206,14 +206,14 @@ func (p *placement) scale(pl *place) {
 	case p.settledAs(pl, c):
 		return
 	default:
-		reason = fmt.Sprintf("configuration or spread of %s changed", p.u.id)
+		reason = fmt.Sprintf("configuration or spread of %s changed", p.u.id.ID)
 	}
 	grows := pl.inst == nil || pl.want > uint64(pl.inst.Max) || !c.sc.sameConfigs(pl.inst)
 	if grows && p.held != "" || p.waiting(pl, c.sc.image) != nil {
 		return
 	}
 	p.s.issue(lattice.Command{
-		Kind: lattice.ScaleComponent, Host: pl.host.ID, Workload: p.u.id, Image: c.sc.image, Count: uint32(min(pl.want, maxCount)),
+		Kind: lattice.ScaleComponent, Host: pl.host.ID, Workload: p.u.id.ID, Image: c.sc.image, Count: uint32(min(pl.want, maxCount)),
 		Annotations: ann, Config: c.sc.configs, App: c.sc.app, Scaler: c.sc.id, Reason: reason,
 	}, pl.inst != nil, p.now)
 }
@@ -282,7 +282,7 @@ func (p *placement) update(pl *place) {
 		id = pl.inst.Annotations[lattice.AnnotationScaler]
 	}
 	p.s.issue(lattice.Command{
-		Kind: lattice.UpdateComponent, Host: pl.host.ID, Workload: p.u.id, Image: c.sc.image, Count: pl.inst.Max,
+		Kind: lattice.UpdateComponent, Host: pl.host.ID, Workload: p.u.id.ID, Image: c.sc.image, Count: pl.inst.Max,
 		Annotations: c.sc.annotations(c.sp.name, id), App: c.sc.app, Scaler: c.sc.id,
 		Reason: fmt.Sprintf("image %s replaces %s", c.sc.image, pl.inst.Image),
 	}, true, p.now)

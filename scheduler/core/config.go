@@ -20,7 +20,7 @@ type configTarget struct {
 	// needed by this many rules.
 	users int
 	// workloads that use it, or did when it was last wanted.
-	workloads map[lattice.WorkloadID]bool
+	workloads map[lattice.Workload]bool
 	links     map[lattice.LinkID]bool
 	made      bool
 }
@@ -165,7 +165,7 @@ func (s *State) inUse(c *configTarget) bool {
 }
 
 // reviewConfigs looks again at the retired configurations a workload has used.
-func (s *State) reviewConfigs(w lattice.WorkloadID) {
+func (s *State) reviewConfigs(w lattice.Workload) {
 	for n := range s.retired {
 		if c := s.configs[n]; c != nil && c.workloads[w] {
 			s.dirty.configs[n] = true

@@ -115,7 +115,7 @@ type State struct {
 	apps map[string]*app
 	// frozen are deployed applications whose record can't be read.
 	frozen  map[string]bool
-	units   map[lattice.WorkloadID]*unit
+	units   map[lattice.Workload]*unit
 	links   map[lattice.LinkID]*linkTarget
 	configs map[string]*configTarget
 	// known are the applications with a status that is not "undeployed".
@@ -154,7 +154,7 @@ type State struct {
 
 // dirt is what must be evaluated.
 type dirt struct {
-	units   map[lattice.WorkloadID]bool
+	units   map[lattice.Workload]bool
 	links   map[lattice.LinkID]bool
 	configs map[string]bool
 	apps    map[string]bool
@@ -164,14 +164,14 @@ type dirt struct {
 func New(cfg Config) *State {
 	return &State{
 		cfg: cfg.WithDefaults(), obs: lattice.NewState(),
-		apps: map[string]*app{}, units: map[lattice.WorkloadID]*unit{},
+		apps: map[string]*app{}, units: map[lattice.Workload]*unit{},
 		links: map[lattice.LinkID]*linkTarget{}, configs: map[string]*configTarget{},
 		known: map[string]bool{}, published: map[string]tenancy.Status{},
 		flights: map[target]*flight{}, hostFlight: map[lattice.HostID]map[target]*flight{},
 		backoffs: map[target]*backoff{}, settled: map[target]string{},
 		queries: map[Query]*asked{}, recovering: true, looking: map[string]time.Time{}, retired: map[string]bool{},
 		dirty: dirt{
-			units: map[lattice.WorkloadID]bool{}, links: map[lattice.LinkID]bool{},
+			units: map[lattice.Workload]bool{}, links: map[lattice.LinkID]bool{},
 			configs: map[string]bool{}, apps: map[string]bool{},
 		},
 	}
@@ -280,7 +280,7 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 	if ch.Left {
 		s.dropHost(ch.Host)
 	}
-	if ch.Joined || ch.Left || ch.Labels {
+	if ch.Joined || ch.Left || ch.Labels || ch.Woke {
 		s.hostsChanged(ch, now)
 	}
 	if ch.Link != nil {
@@ -299,7 +299,7 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 
 // hostsChanged marks the units whose choice of hosts may differ now: those that
 // want something they have not got, those that go by host, and, when labels
-// moved, those on the host.
+// moved or the host speaks again, those on the host.
 func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
 	for id, u := range s.units {
 		if u.hungry || u.daemon {
@@ -309,7 +309,7 @@ func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
 			}
 		}
 	}
-	if ch.Labels {
+	if ch.Labels || ch.Woke {
 		if h := s.obs.Hosts[ch.Host]; h != nil {
 			for w := range h.Workloads {
 				s.dirty.units[w] = true
@@ -403,10 +403,10 @@ func (s *State) evaluate(now time.Time) {
 		for _, n := range take(&s.dirty.configs) {
 			s.evalConfig(n, now)
 		}
-		for _, id := range takeLinks(&s.dirty.links) {
+		for _, id := range takeBy(&s.dirty.links, compareLinks) {
 			s.evalLink(id, now)
 		}
-		for _, id := range take(&s.dirty.units) {
+		for _, id := range takeBy(&s.dirty.units, lattice.Workload.Compare) {
 			s.evalUnit(id, now)
 		}
 	}
@@ -422,8 +422,12 @@ func take[K cmp.Ordered](set *map[K]bool) []K {
 	return keys
 }
 
-func takeLinks(set *map[lattice.LinkID]bool) []lattice.LinkID {
-	keys := slices.SortedFunc(maps.Keys(*set), compareLinks)
+// takeBy is take for what has an order of its own.
+func takeBy[K comparable](set *map[K]bool, compare func(a, b K) int) []K {
+	if len(*set) == 0 {
+		return nil
+	}
+	keys := slices.SortedFunc(maps.Keys(*set), compare)
 	clear(*set)
 	return keys
 }

@@ -26,9 +26,8 @@ type scaler struct {
 	app, kind, id, name string
 
 	// Workload scalers.
-	workload  lattice.WorkloadID
+	workload  lattice.Workload
 	component string
-	provider  bool
 	daemon    bool
 	image     string
 	// configs names what the workload is started with, secrets last.
@@ -104,7 +103,7 @@ func compile(name string, m *manifest.Manifest, canonical string, apps map[strin
 					continue
 				}
 				scaled = true
-				s := &scaler{app: name, kind: kindSpread, workload: id, component: component, provider: provider, configs: configs, fixed: fixed}
+				s := &scaler{app: name, kind: kindSpread, workload: lattice.Workload{ID: id, Provider: provider}, component: component, configs: configs, fixed: fixed}
 				if t.Type == manifest.TraitDaemonScaler {
 					s.kind, s.daemon, s.spreads = kindDaemon, true, everyHost(t.Spread)
 				} else {
@@ -114,7 +113,7 @@ func compile(name string, m *manifest.Manifest, canonical string, apps map[strin
 			}
 		}
 		if provider && !scaled && (c.Properties.Image != nil || fixed != nil) {
-			s := &scaler{app: name, kind: kindSpread, workload: id, component: component, provider: true, configs: configs, fixed: fixed,
+			s := &scaler{app: name, kind: kindSpread, workload: lattice.ProviderOf(id), component: component, configs: configs, fixed: fixed,
 				spreads: []spread{{name: defaultSpread, count: 1}}}
 			a.scalers = append(a.scalers, s.named(c))
 		}
@@ -154,7 +153,7 @@ func identify(name string, c *manifest.Component, apps map[string]*manifest.Mani
 }
 
 func (s *scaler) named(c *manifest.Component) *scaler {
-	s.name = string(s.workload)
+	s.name = string(s.workload.ID)
 	if c.Properties.Image != nil {
 		s.image = *c.Properties.Image
 	}
@@ -170,7 +169,7 @@ func (s *scaler) named(c *manifest.Component) *scaler {
 // an instance is annotated with so tells whether its configuration names are
 // the wanted ones.
 func (s *scaler) idFor(kind, image string) string {
-	parts := append([]string{kind, s.app, s.component, string(s.workload), image}, s.configs...)
+	parts := append([]string{kind, s.app, s.component, string(s.workload.ID), image}, s.configs...)
 	return manifest.ScalerID(parts...)
 }
 
@@ -237,7 +236,7 @@ func (s *scaler) annotations(spread, scalerID string) map[string]string {
 // matchesImage compares what runs with what is wanted; hosts report provider
 // references without their scheme.
 func (s *scaler) matchesImage(image string) bool {
-	if s.provider {
+	if s.workload.Provider {
 		return lattice.BareImage(image) == lattice.BareImage(s.image)
 	}
 	return image == s.image
@@ -249,7 +248,7 @@ func (s *scaler) matchesImage(image string) bool {
 func (s *scaler) sameConfigs(i *lattice.Instance) bool {
 	have := i.Annotations[lattice.AnnotationScaler]
 	image := i.Image
-	if s.provider && lattice.BareImage(i.Image) == lattice.BareImage(s.image) {
+	if s.workload.Provider && lattice.BareImage(i.Image) == lattice.BareImage(s.image) {
 		image = s.image
 	}
 	return have == s.idFor(kindSpread, image) || have == s.idFor(kindDaemon, image)

@@ -17,7 +17,7 @@ var errStale = errors.New("older than what is known")
 // target is what one command acts on. At most one command per target is in flight.
 type target struct {
 	Host     lattice.HostID
-	Workload lattice.WorkloadID
+	Workload lattice.Workload
 	Link     lattice.LinkID
 	Config   string
 }
@@ -29,7 +29,7 @@ func targetOf(c *lattice.Command) target {
 	case c.ConfigName != "":
 		return target{Config: c.ConfigName}
 	}
-	return target{Host: c.Host, Workload: c.Workload}
+	return target{Host: c.Host, Workload: lattice.Workload{ID: c.Workload, Provider: c.Kind == lattice.StartProvider || c.Kind == lattice.StopProvider}}
 }
 
 // flight is a command that has been decided and is not yet known to have worked.
@@ -104,7 +104,7 @@ func (s *State) touch(t target) {
 	switch {
 	case t.Config != "":
 		s.dirty.configs[t.Config] = true
-	case t.Workload != "":
+	case t.Workload.ID != "":
 		s.dirty.units[t.Workload] = true
 	default:
 		s.dirty.links[t.Link] = true
@@ -181,7 +181,7 @@ func (s *State) waiting(t target, image string, now time.Time) *backoff {
 }
 
 // forgive ends the back-off of a workload everywhere.
-func (s *State) forgive(w lattice.WorkloadID) {
+func (s *State) forgive(w lattice.Workload) {
 	maps.DeleteFunc(s.backoffs, func(t target, _ *backoff) bool { return t.Workload == w })
 }
 
@@ -251,17 +251,17 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 	case lattice.ComponentScaled:
 		s.confirmScaled(ev, now)
 	case lattice.ComponentScaleFailed:
-		t := target{Host: ev.Host, Workload: ev.Component.ID}
+		t := target{Host: ev.Host, Workload: lattice.ComponentOf(ev.Component.ID)}
 		if f := s.flights[t]; f != nil && f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count == ev.Component.Max && f.cmd.Image == ev.Component.Image {
 			s.fail(t, ev.Error, now)
 		}
 	case lattice.ProviderStarted, lattice.ProviderStopped:
-		t := target{Host: ev.Host, Workload: ev.Provider.ID}
+		t := target{Host: ev.Host, Workload: lattice.ProviderOf(ev.Provider.ID)}
 		if f := s.flights[t]; f != nil && s.done(t, f) {
 			s.succeed(t)
 		}
 	case lattice.ProviderStartFailed:
-		t := target{Host: ev.Host, Workload: ev.Provider.ID}
+		t := target{Host: ev.Host, Workload: lattice.ProviderOf(ev.Provider.ID)}
 		f := s.flights[t]
 		if f == nil || f.cmd.Kind != lattice.StartProvider || lattice.BareImage(f.cmd.Image) != lattice.BareImage(ev.Provider.Image) {
 			return
@@ -274,7 +274,7 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 }
 
 func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
-	t := target{Host: ev.Host, Workload: ev.Component.ID}
+	t := target{Host: ev.Host, Workload: lattice.ComponentOf(ev.Component.ID)}
 	f := s.flights[t]
 	if f == nil || !s.done(t, f) {
 		return
@@ -361,7 +361,7 @@ func compareTargets(a, b target) int {
 	if c := strings.Compare(string(a.Host), string(b.Host)); c != 0 {
 		return c
 	}
-	if c := strings.Compare(string(a.Workload), string(b.Workload)); c != 0 {
+	if c := a.Workload.Compare(b.Workload); c != 0 {
 		return c
 	}
 	if c := strings.Compare(a.Config, b.Config); c != 0 {

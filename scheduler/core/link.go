@@ -41,9 +41,11 @@ func (s *State) linkObserved(id lattice.LinkID) {
 
 // touchEnds marks the workloads that wait for a link to go.
 func (s *State) touchEnds(id lattice.LinkID) {
-	for _, w := range []lattice.WorkloadID{id.Source, id.Target} {
-		if s.units[w] != nil {
-			s.dirty.units[w] = true
+	for _, end := range []lattice.WorkloadID{id.Source, id.Target} {
+		for _, w := range []lattice.Workload{lattice.ComponentOf(end), lattice.ProviderOf(end)} {
+			if s.units[w] != nil {
+				s.dirty.units[w] = true
+			}
 		}
 	}
 }

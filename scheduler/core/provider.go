@@ -141,7 +141,7 @@ func (p *placement) startProvider(pl *place, c *claim, reason string) {
 		return
 	}
 	p.s.issue(lattice.Command{
-		Kind: lattice.StartProvider, Host: pl.host.ID, Workload: p.u.id, Image: c.sc.image,
+		Kind: lattice.StartProvider, Host: pl.host.ID, Workload: p.u.id.ID, Image: c.sc.image,
 		Annotations: c.sc.annotations(c.sp.name, c.sc.id), Config: c.sc.configs,
 		App: c.sc.app, Scaler: c.sc.id, Reason: reason,
 	}, false, p.now)
@@ -157,7 +157,7 @@ func (p *placement) stopProvider(pl *place, reason string) {
 		app = pl.claim.sc.app
 	}
 	p.s.issue(lattice.Command{
-		Kind: lattice.StopProvider, Host: pl.host.ID, Workload: p.u.id,
+		Kind: lattice.StopProvider, Host: pl.host.ID, Workload: p.u.id.ID,
 		Annotations: pl.inst.Annotations, App: app, Scaler: pl.inst.Annotations[lattice.AnnotationScaler], Reason: reason,
 	}, true, p.now)
 	pl.fl, pl.locked = p.s.flights[target{Host: pl.host.ID, Workload: p.u.id}], true

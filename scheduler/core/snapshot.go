@@ -26,10 +26,10 @@ type snapshotLink struct {
 }
 
 type snapshotConfig struct {
-	Name      string               `json:"name"`
-	Owner     string               `json:"owner"`
-	Workloads []lattice.WorkloadID `json:"workloads,omitempty"`
-	Links     []lattice.LinkID     `json:"links,omitempty"`
+	Name      string             `json:"name"`
+	Owner     string             `json:"owner"`
+	Workloads []lattice.Workload `json:"workloads,omitempty"`
+	Links     []lattice.LinkID   `json:"links,omitempty"`
 }
 
 // Snapshot encodes what a successor needs; see Start.
@@ -45,7 +45,7 @@ func (s *State) Snapshot() []byte {
 		if c := s.configs[n]; c.made {
 			snap.Configs = append(snap.Configs, snapshotConfig{
 				Name: n, Owner: c.owner,
-				Workloads: slices.Sorted(maps.Keys(c.workloads)),
+				Workloads: slices.SortedFunc(maps.Keys(c.workloads), lattice.Workload.Compare),
 				Links:     slices.SortedFunc(maps.Keys(c.links), compareLinks),
 			})
 		}

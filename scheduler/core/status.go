@@ -36,7 +36,7 @@ func rank(t tenancy.StatusType) int {
 
 // report derives the status of the unit's scalers from the placement and from
 // what is in flight.
-func (p *placement) report(provider bool) {
+func (p *placement) report() {
 	u := p.u
 	u.hungry, u.settled = false, true
 	for t := range p.s.flights {
@@ -45,24 +45,24 @@ func (p *placement) report(provider bool) {
 		}
 	}
 	for _, pl := range p.places {
-		if pl.inst != nil && !pl.blocked && pl.claim == nil {
+		if pl.inst != nil && !pl.blocked && !p.right(pl) {
 			u.settled = false
 		}
 	}
 	for _, sc := range u.scalers {
 		if sc.fixed == nil {
-			p.reportScaler(sc, provider)
+			p.reportScaler(sc)
 		}
 		p.s.dirty.apps[sc.app] = true
 	}
-	if u.settled {
+	if u.settled && !u.hungry {
 		p.s.forgive(u.id)
 	}
 }
 
-func (p *placement) reportScaler(sc *scaler, provider bool) {
+func (p *placement) reportScaler(sc *scaler) {
 	noun := "component"
-	if provider {
+	if p.u.id.Provider {
 		noun = "provider"
 	}
 	var failures, errs []string
@@ -138,7 +138,7 @@ func (p *placement) reportScaler(sc *scaler, provider bool) {
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusDeployed}
 	}
 	if outstanding || len(failures) > 0 || len(errs) > 0 {
-		p.u.hungry, p.u.settled = true, false
+		p.u.hungry = true
 	}
 }
 
@@ -157,7 +157,7 @@ func (p *placement) right(pl *place) bool {
 	if pl.inst == nil || c == nil {
 		return false
 	}
-	if c.sc.provider {
+	if p.u.id.Provider {
 		return pl.want > 0 && !p.outdated(pl)
 	}
 	return uint64(pl.inst.Max) == pl.want && c.sc.matchesImage(pl.inst.Image) && p.settledAs(pl, c)
@@ -184,7 +184,7 @@ func unmetText(c *claim, sc *scaler, right uint64) string {
 	switch {
 	case sc.daemon:
 		return fmt.Sprintf("Could not satisfy daemonscaler %s for %s, 0 eligible hosts found.", c.sp.name, sc.image)
-	case sc.provider:
+	case sc.workload.Provider:
 		return fmt.Sprintf("Could not satisfy spread %s for %s, %d/%d eligible hosts found.", c.sp.name, sc.image, right, c.sp.count)
 	default:
 		return fmt.Sprintf("Could not satisfy spread %s for %s, 0/1 eligible hosts found.", c.sp.name, sc.image)

@@ -131,9 +131,13 @@ func (w *world) step(t *testing.T, line string, block []string) {
 	case "remove":
 		id, at, _ := strings.Cut(args[0], "@")
 		h := w.hosts[lattice.HostID(at)]
-		x := h.workloads[lattice.WorkloadID(id)]
-		delete(h.workloads, lattice.WorkloadID(id))
-		if x.provider {
+		key := lattice.ComponentOf(lattice.WorkloadID(id))
+		if h.workloads[key] == nil {
+			key.Provider = true
+		}
+		x := h.workloads[key]
+		delete(h.workloads, key)
+		if key.Provider {
 			w.emit(h, lattice.ProviderStopped, map[string]any{"provider_id": id, "annotations": x.annotations, "host_id": h.id, "reason": "stop"})
 		} else {
 			h.scaled(w, lattice.WorkloadID(id), x.image, x.annotations, 0)
@@ -142,9 +146,10 @@ func (w *world) step(t *testing.T, line string, block []string) {
 		id, at, _ := strings.Cut(args[0], "@")
 		h := w.hosts[lattice.HostID(at)]
 		opts := pairs(args[1:])
-		x := &workload{image: opts["image"], annotations: map[string]string{"someone": "else"}, max: 1, provider: opts["provider"] == "true"}
-		h.workloads[lattice.WorkloadID(id)] = x
-		if x.provider {
+		x := &workload{image: opts["image"], annotations: map[string]string{"someone": "else"}, max: 1}
+		key := lattice.Workload{ID: lattice.WorkloadID(id), Provider: opts["provider"] == "true"}
+		h.workloads[key] = x
+		if key.Provider {
 			w.emit(h, lattice.ProviderStarted, map[string]any{"provider_id": id, "image_ref": x.image, "annotations": x.annotations, "host_id": h.id})
 		} else {
 			h.scaled(w, lattice.WorkloadID(id), x.image, x.annotations, 1)
@@ -179,8 +184,33 @@ func (w *world) step(t *testing.T, line string, block []string) {
 			}
 			return false
 		})
+	case "clock":
+		w.hosts[lattice.HostID(args[0])].skew = duration(t, args[1])
+	case "cut", "heal":
+		w.hosts[lattice.HostID(args[0])].cut = verb == "cut"
+	case "lose":
+		w.lose(t, args)
+	case "double":
+		w.meddle = func(lattice.EventKind, []byte) []time.Duration { return []time.Duration{0, time.Millisecond, time.Second} }
+	case "hand":
+		// An operator's command, past us.
+		id, at, _ := strings.Cut(args[1], "@")
+		h := w.hosts[lattice.HostID(at)]
+		c := lattice.Command{Kind: lattice.ScaleComponent, Host: h.id, Workload: lattice.WorkloadID(id), Image: args[2]}
+		if args[0] == "update" {
+			c.Kind = lattice.UpdateComponent
+		} else {
+			n, err := strconv.ParseUint(args[3], 10, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Count = uint32(n)
+		}
+		h.execute(w, c, func(lattice.Reply) {})
 	case "restart":
 		w.boot()
+	case "down":
+		w.die()
 	case "gap":
 		w.apply(w.core.Gap(w.now))
 	case "show":
@@ -188,6 +218,27 @@ func (w *world) step(t *testing.T, line string, block []string) {
 	default:
 		t.Fatalf("unknown step %q", line)
 	}
+}
+
+// lose swallows what comes next: "lose event KIND N" or "lose command KIND N".
+func (w *world) lose(t *testing.T, args []string) {
+	t.Helper()
+	n, err := strconv.Atoi(args[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func(kind string) bool {
+		if kind != args[1] || n == 0 {
+			return false
+		}
+		n--
+		return true
+	}
+	if args[0] == "command" {
+		w.deaf = func(c lattice.Command) bool { return next(string(c.Kind)) }
+		return
+	}
+	w.mislaid = func(kind lattice.EventKind) bool { return next(string(kind)) }
 }
 
 // show logs what runs.
@@ -198,9 +249,9 @@ func (w *world) show() {
 			continue
 		}
 		var all []string
-		for _, x := range slices.Sorted(maps.Keys(h.workloads)) {
+		for _, x := range slices.SortedFunc(maps.Keys(h.workloads), lattice.Workload.Compare) {
 			i := h.workloads[x]
-			all = append(all, fmt.Sprintf("%s=%d/%s/%s", x, i.max, i.image, i.annotations[lattice.AnnotationSpread]))
+			all = append(all, fmt.Sprintf("%s=%d/%s/%s", x.ID, i.max, i.image, i.annotations[lattice.AnnotationSpread]))
 		}
 		w.log = append(w.log, fmt.Sprintf("on %s: %s", id, strings.Join(all, " ")))
 	}
@@ -233,6 +284,14 @@ func parseApp(t *testing.T, name string, block []string) *manifest.Manifest {
 	at := map[string]int{}
 	for _, line := range block {
 		f := strings.Fields(line)
+		switch f[0] {
+		case "shared":
+			m.Metadata.Annotations = map[string]string{manifest.AnnotationShared: "true"}
+			continue
+		case "policy":
+			m.Spec.Policies = append(m.Spec.Policies, manifest.Policy{Name: f[1], Type: "policy.secret.wasmcloud.dev/v1alpha1", Properties: pairs(f[2:])})
+			continue
+		}
 		if f[0] == "link" {
 			ns, rest, _ := strings.Cut(f[3], ":")
 			pkg, iface, _ := strings.Cut(rest, "/")
@@ -249,8 +308,17 @@ func parseApp(t *testing.T, name string, block []string) *manifest.Manifest {
 			c.Type = manifest.TypeCapability
 		}
 		opts, configs, trait := workloadOptions(t, f[2:])
-		img := opts["image"]
-		c.Properties.Image, c.Properties.Config = &img, configs
+		if img := opts["image"]; img != "" {
+			c.Properties.Image = &img
+		}
+		if of, component, shared := strings.Cut(opts["application"], "/"); shared {
+			c.Properties.Application = &manifest.SharedRef{Name: of, Component: component}
+		}
+		c.Properties.Config = configs
+		if name, ref, has := strings.Cut(opts["secret"], ":"); has {
+			policy, key, _ := strings.Cut(ref, "/")
+			c.Properties.Secrets = []manifest.Secret{{Name: name, Policy: policy, Key: key}}
+		}
 		if id := opts["id"]; id != "" {
 			c.Properties.ID = &id
 		}

@@ -13,13 +13,14 @@ import (
 // application. Since a host keeps one record per id, all those rules choose from
 // the same hosts and are solved together.
 type unit struct {
-	id      lattice.WorkloadID
+	id      lattice.Workload
 	scalers []*scaler
 	// daemon: a rule goes by host, so every host that comes or goes matters.
 	daemon bool
 	// hungry: something wanted is not there, so a change of hosts may help.
 	hungry bool
-	// settled: what runs is what is wanted, nothing is in flight.
+	// settled: nothing is in flight and what runs is as wanted, though something may
+	// be missing.
 	settled bool
 }
 
@@ -75,7 +76,7 @@ type placement struct {
 // hosts are no longer tried: what fails on two is likely to fail everywhere.
 const maxFailing = 2
 
-func (s *State) evalUnit(id lattice.WorkloadID, now time.Time) {
+func (s *State) evalUnit(id lattice.Workload, now time.Time) {
 	u := s.units[id]
 	if u == nil {
 		if len(s.obs.Holders(id)) == 0 {
@@ -86,31 +87,20 @@ func (s *State) evalUnit(id lattice.WorkloadID, now time.Time) {
 	}
 	p := &placement{s: s, u: u, now: now, places: map[lattice.HostID]*place{}}
 	p.gather()
-	provider := p.isProvider()
 	p.held = s.missing(u)
 	p.daemons()
-	if provider {
+	if id.Provider {
 		p.spreadProviders()
 		p.runProviders()
 	} else {
 		p.spreadComponents()
 		p.runComponents()
 	}
-	p.report(provider)
+	p.report()
 	s.reviewConfigs(id)
 	if len(u.scalers) == 0 && len(s.obs.Holders(id)) == 0 {
 		delete(s.units, id)
 	}
-}
-
-func (p *placement) isProvider() bool {
-	for _, sc := range p.u.scalers {
-		return sc.provider
-	}
-	for _, i := range p.s.obs.Holders(p.u.id) {
-		return i.Provider
-	}
-	return false
 }
 
 // gather sorts what runs under the claims it belongs to.
@@ -267,11 +257,11 @@ func (p *placement) daemons() {
 			}
 			if pl.claim == c {
 				pl.want = c.sp.count
-				if c.sc.provider {
+				if p.u.id.Provider {
 					pl.want = min(pl.want, 1)
 				}
 			}
-			if c.sc.provider && pl.inst != nil && !pl.inst.Managed() {
+			if p.u.id.Provider && pl.inst != nil && !pl.inst.Managed() {
 				c.foreign++
 			}
 		}
@@ -368,13 +358,13 @@ func (s *State) missing(u *unit) string {
 
 // removable tells whether an instance may be stopped because nothing wants it:
 // the links that lead to it go first.
-func (p *placement) removable() bool { return !p.s.linksGoing(p.u.id) }
+func (p *placement) removable() bool { return !p.s.linksGoing(p.u.id.ID) }
 
 // stopReason explains a removal.
 func (p *placement) stopReason(pl *place) string {
 	app := pl.inst.App()
 	if len(p.u.scalers) == 0 || p.s.apps[app] == nil {
-		return fmt.Sprintf("no deployed application wants %s of application %q", p.u.id, app)
+		return fmt.Sprintf("no deployed application wants %s of application %q", p.u.id.ID, app)
 	}
-	return fmt.Sprintf("host %s is not, or no longer, needed for %s", pl.host.ID, p.u.id)
+	return fmt.Sprintf("host %s is not, or no longer, needed for %s", pl.host.ID, p.u.id.ID)
 }

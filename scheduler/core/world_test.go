@@ -34,12 +34,16 @@ type world struct {
 	restarts int
 
 	// log is the trace of what happened since it was last taken.
-	log []string
+	log, history []string
 	// sent counts commands; broken collects violated guarantees.
 	sent   int
 	broken []string
 	// meddle changes or swallows the delivery of an event; nil delivers it at once.
-	meddle func(event []byte) []time.Duration
+	meddle func(kind lattice.EventKind, event []byte) []time.Duration
+	// mislaid swallows events by kind, deaf commands on their way to a host; nil
+	// swallows none.
+	mislaid func(lattice.EventKind) bool
+	deaf    func(lattice.Command) bool
 }
 
 // image says how a reference behaves.
@@ -55,18 +59,26 @@ type host struct {
 	labels   map[string]string
 	interval time.Duration
 	alive    bool
+	// cut: alive, but nothing reaches it and nothing it says arrives.
+	cut bool
+	// skew is added to the time of its events.
+	skew time.Duration
 	// busy: until then the host is mute, and does everything afterwards.
 	busy      time.Time
-	workloads map[lattice.WorkloadID]*workload
+	workloads map[lattice.Workload]*workload
 	epoch     int
 }
 
 type workload struct {
-	provider    bool
 	image       string
 	annotations map[string]string
 	max         uint32
 	config      []string
+}
+
+// keyOf names the workload a command is about.
+func keyOf(c lattice.Command) lattice.Workload {
+	return lattice.Workload{ID: c.Workload, Provider: c.Kind == lattice.StartProvider || c.Kind == lattice.StopProvider}
 }
 
 type action struct {
@@ -112,7 +124,16 @@ func (w *world) boot() {
 	w.desired()
 }
 
+// die takes the owner away: until the next boot nobody looks at the lattice.
+func (w *world) die() {
+	w.restarts++
+	w.core, w.wake = nil, time.Time{}
+}
+
 func (w *world) desired() {
+	if w.core == nil {
+		return
+	}
 	d, err := w.core.Desired(maps.Clone(w.apps), w.now)
 	if err != nil {
 		panic(err)
@@ -157,7 +178,8 @@ func later(a, b time.Time) time.Time {
 }
 
 func (w *world) logf(format string, args ...any) {
-	w.log = append(w.log, fmt.Sprintf("%7.3f ", w.now.Sub(start).Seconds())+fmt.Sprintf(format, args...))
+	line := fmt.Sprintf("%7.3f ", w.now.Sub(start).Seconds()) + fmt.Sprintf(format, args...)
+	w.log, w.history = append(w.log, line), append(w.history, line)
 }
 
 // apply carries out a decision.
@@ -217,7 +239,7 @@ func (w *world) query(q core.Query, gen int) {
 		w.after(100*time.Millisecond, func() {
 			var ids []lattice.HostID
 			for id, h := range w.hosts {
-				if h.alive && !h.mute(w) {
+				if h.alive && !h.cut && !h.mute(w) {
 					ids = append(ids, id)
 				}
 			}
@@ -225,7 +247,7 @@ func (w *world) query(q core.Query, gen int) {
 		})
 	case core.AskInventory:
 		h := w.hosts[q.Host]
-		if h == nil || !h.alive {
+		if h == nil || !h.alive || h.cut {
 			w.reply(gen, func() core.Decision { return w.core.InventoryFailed(q.Host, true, w.now) })
 			return
 		}
@@ -260,7 +282,7 @@ func (w *world) query(q core.Query, gen int) {
 // anyone is a host that answers requests to the queue group.
 func (w *world) anyone() *host {
 	for _, id := range slices.Sorted(maps.Keys(w.hosts)) {
-		if h := w.hosts[id]; h.alive && !h.mute(w) {
+		if h := w.hosts[id]; h.alive && !h.cut && !h.mute(w) {
 			return h
 		}
 	}
@@ -271,6 +293,10 @@ func (h *host) mute(w *world) bool { return w.now.Before(h.busy) }
 
 func (w *world) send(c lattice.Command, gen int) {
 	answer := func(r lattice.Reply) { w.reply(gen, func() core.Decision { return w.core.Reply(c, r, w.now) }) }
+	if w.deaf != nil && w.deaf(c) {
+		w.after(2*time.Second, func() { answer(lattice.Reply{Outcome: lattice.Unknown}) })
+		return
+	}
 	if c.Host == "" {
 		h := w.anyone()
 		if h == nil {
@@ -282,7 +308,7 @@ func (w *world) send(c lattice.Command, gen int) {
 	}
 	h := w.hosts[c.Host]
 	switch {
-	case h == nil || !h.alive:
+	case h == nil || !h.alive || h.cut:
 		answer(lattice.Reply{Outcome: lattice.Undelivered})
 	case h.mute(w):
 		epoch := h.epoch
@@ -343,7 +369,7 @@ func (w *world) shared(h *host, c lattice.Command) lattice.Reply {
 // execute does what a 1.9.2 host does, quirks included.
 func (h *host) execute(w *world, c lattice.Command, answer func(lattice.Reply)) {
 	accepted := lattice.Reply{Outcome: lattice.Accepted}
-	have := h.workloads[c.Workload]
+	have := h.workloads[keyOf(c)]
 	epoch := h.epoch
 	later := func(d time.Duration, do func()) {
 		w.after(d, func() {
@@ -385,7 +411,7 @@ func (h *host) execute(w *world, c lattice.Command, answer func(lattice.Reply)) 
 			return
 		}
 		later(im.fetch, func() {
-			if have := h.workloads[c.Workload]; have != nil {
+			if have := h.workloads[keyOf(c)]; have != nil {
 				have.image, have.annotations = c.Image, maps.Clone(c.Annotations)
 				h.scaled(w, c.Workload, c.Image, c.Annotations, have.max)
 				h.scaled(w, c.Workload, c.Image, c.Annotations, 0)
@@ -400,14 +426,14 @@ func (h *host) execute(w *world, c lattice.Command, answer func(lattice.Reply)) 
 		im := w.images[c.Image]
 		later(im.fetch, func() {
 			fail := im.fail
-			if h.workloads[c.Workload] != nil {
+			if h.workloads[keyOf(c)] != nil {
 				fail = "provider is already running with that ID"
 			}
 			if fail != "" {
 				w.emit(h, lattice.ProviderStartFailed, map[string]any{"provider_ref": c.Image, "provider_id": c.Workload, "host_id": h.id, "error": fail})
 				return
 			}
-			h.workloads[c.Workload] = &workload{provider: true, image: lattice.BareImage(c.Image), annotations: c.Annotations, max: 1, config: c.Config}
+			h.workloads[keyOf(c)] = &workload{image: lattice.BareImage(c.Image), annotations: c.Annotations, max: 1, config: c.Config}
 			w.emit(h, lattice.ProviderStarted, map[string]any{"provider_id": c.Workload, "image_ref": lattice.BareImage(c.Image), "annotations": c.Annotations, "host_id": h.id})
 		})
 	case lattice.StopProvider:
@@ -418,7 +444,7 @@ func (h *host) execute(w *world, c lattice.Command, answer func(lattice.Reply)) 
 		if have.annotations[lattice.AnnotationManagedBy] != lattice.ManagedBy {
 			w.broken = append(w.broken, fmt.Sprintf("foreign provider %s@%s was stopped", c.Workload, h.id))
 		}
-		delete(h.workloads, c.Workload)
+		delete(h.workloads, keyOf(c))
 		w.emit(h, lattice.ProviderStopped, map[string]any{"provider_id": c.Workload, "annotations": have.annotations, "host_id": h.id, "reason": "stop"})
 		answer(accepted)
 	}
@@ -435,28 +461,30 @@ func (h *host) start(w *world, c lattice.Command, im image) {
 		w.emit(h, lattice.ComponentScaleFailed, map[string]any{"component_id": c.Workload, "image_ref": c.Image, "max_instances": c.Count, "annotations": c.Annotations, "host_id": h.id, "error": fail})
 		return
 	}
-	if h.workloads[c.Workload] != nil {
+	if h.workloads[keyOf(c)] != nil {
 		h.rescale(w, c)
 		return
 	}
-	h.workloads[c.Workload] = &workload{image: c.Image, annotations: c.Annotations, max: c.Count, config: c.Config}
+	h.workloads[keyOf(c)] = &workload{image: c.Image, annotations: c.Annotations, max: c.Count, config: c.Config}
 	h.scaled(w, c.Workload, c.Image, c.Annotations, c.Count)
 	h.scaled(w, c.Workload, c.Image, c.Annotations, c.Count)
 }
 
 // rescale changes a running component; the event shows what held before.
 func (h *host) rescale(w *world, c lattice.Command) {
-	have := h.workloads[c.Workload]
+	have := h.workloads[keyOf(c)]
 	if have == nil {
 		return
 	}
 	before := *have
 	if c.Count == 0 {
-		delete(h.workloads, c.Workload)
+		delete(h.workloads, keyOf(c))
 		h.scaled(w, c.Workload, before.image, before.annotations, 0)
 		return
 	}
-	if have.max != c.Count || !slices.Equal(have.config, c.Config) {
+	// The list compared with leaves out the secrets, the one asked for does not.
+	stored := slices.DeleteFunc(slices.Clone(have.config), func(n string) bool { return strings.HasPrefix(n, "SECRET") })
+	if have.max != c.Count || !slices.Equal(stored, c.Config) {
 		have.max, have.config, have.annotations, have.image = c.Count, c.Config, c.Annotations, c.Image
 	}
 	h.scaled(w, c.Workload, before.image, before.annotations, c.Count)
@@ -469,12 +497,12 @@ func (h *host) scaled(w *world, id lattice.WorkloadID, image string, ann map[str
 	w.emit(h, lattice.ComponentScaled, map[string]any{"component_id": id, "image_ref": image, "annotations": ann, "max_instances": n, "host_id": h.id})
 }
 
-func (h *host) inventory(w *world) []byte {
+func (h *host) inventory(world *world) []byte {
 	components, providers := []any{}, []any{}
-	for _, id := range slices.Sorted(maps.Keys(h.workloads)) {
-		x := h.workloads[id]
-		e := map[string]any{"id": id, "image_ref": x.image, "annotations": x.annotations, "revision": 0}
-		if x.provider {
+	for _, w := range slices.SortedFunc(maps.Keys(h.workloads), lattice.Workload.Compare) {
+		x := h.workloads[w]
+		e := map[string]any{"id": w.ID, "image_ref": x.image, "annotations": x.annotations, "revision": 0}
+		if w.Provider {
 			providers = append(providers, e)
 		} else {
 			e["max_instances"] = x.max
@@ -482,7 +510,7 @@ func (h *host) inventory(w *world) []byte {
 		}
 	}
 	return mustJSON(map[string]any{"components": components, "providers": providers, "host_id": h.id, "friendly_name": "host-" + h.id,
-		"labels": h.labels, "version": "1.9.2", "uptime_human": "1s", "uptime_seconds": int(w.now.Sub(start).Seconds())})
+		"labels": h.labels, "version": "1.9.2", "uptime_human": "1s", "uptime_seconds": int(world.now.Sub(start).Seconds())})
 }
 
 func mustJSON(v any) []byte {
@@ -501,13 +529,20 @@ func (w *world) emit(h *host, kind lattice.EventKind, data any) {
 	}
 	w.seq++
 	ev := mustJSON(map[string]any{"specversion": "1.0", "id": fmt.Sprintf("e%d", w.seq), "type": lattice.TypePrefix + string(kind),
-		"source": h.id, "datacontenttype": "application/json", "time": w.now.Add(time.Duration(w.seq)).Format(time.RFC3339Nano), "data": raw})
+		"source": h.id, "datacontenttype": "application/json", "time": w.now.Add(h.skew).Add(time.Duration(w.seq)).Format(time.RFC3339Nano), "data": raw})
+	if h.cut || w.mislaid != nil && w.mislaid(kind) {
+		return
+	}
 	delays := []time.Duration{0}
 	if w.meddle != nil {
-		delays = w.meddle(ev)
+		delays = w.meddle(kind, ev)
 	}
 	for _, d := range delays {
-		w.after(d, func() { w.apply(w.core.Event(ev, w.now)) })
+		w.after(d, func() {
+			if w.core != nil {
+				w.apply(w.core.Event(ev, w.now))
+			}
+		})
 	}
 }
 
@@ -518,7 +553,7 @@ func (w *world) addHost(id lattice.HostID, labels map[string]string) *host {
 		h = &host{id: id, interval: 10 * time.Second}
 		w.hosts[id] = h
 	}
-	h.alive, h.labels, h.workloads, h.busy = true, labels, map[lattice.WorkloadID]*workload{}, time.Time{}
+	h.alive, h.cut, h.labels, h.workloads, h.busy = true, false, labels, map[lattice.Workload]*workload{}, time.Time{}
 	h.epoch++
 	w.emit(h, lattice.HostStarted, map[string]any{"friendly_name": "host-" + id, "labels": labels, "version": "1.9.2", "uptime_seconds": 0})
 	w.beat(h, h.epoch)
@@ -547,7 +582,7 @@ func (w *world) beat(h *host, epoch int) {
 func (w *world) kill(id lattice.HostID, graceful bool) {
 	h := w.hosts[id]
 	h.alive = false
-	h.workloads = map[lattice.WorkloadID]*workload{}
+	h.workloads = map[lattice.Workload]*workload{}
 	if graceful {
 		w.emit(h, lattice.HostStopped, map[string]any{"labels": h.labels})
 	}
