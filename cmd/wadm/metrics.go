@@ -4,8 +4,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"wadm/config/natsconn"
-	"wadm/scheduler"
-	"wadm/scheduler/natsjs"
 	"wadm/telemetry"
 )
 
@@ -32,9 +30,10 @@ func observeConnections(reg *prometheus.Registry, tracing *telemetry.Tracing, ev
 	}, func() float64 { return float64(tracing.ExportFailures()) }))
 }
 
-// observeScheduler adds the metrics of the work for lattices. None carries a
+// observeServer adds the metrics of the work for lattices. None carries a
 // lattice or a host: there may be tens of thousands.
-func observeScheduler(reg *prometheus.Registry, s *scheduler.Scheduler, in *natsjs.Intake) {
+func observeServer(reg *prometheus.Registry, srv *server) {
+	s, in := srv.scheduler, srv.intake
 	counter := func(name, help string, labels prometheus.Labels, read func() uint64) {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels},
 			func() float64 { return float64(read()) }))
@@ -55,6 +54,15 @@ func observeScheduler(reg *prometheus.Registry, s *scheduler.Scheduler, in *nats
 	counter("wadm_worker_panics_total", "Panics caught at the edge of a lattice.", nil, st.Panics.Load)
 	counter("wadm_intake_gaps_total", "Times when events may have been missed and an inventory was taken.", nil,
 		func() uint64 { return in.Stats().Gaps })
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "wadm_lattices_owned", Help: "Lattices this instance acts for."},
-		func() float64 { return float64(s.Owned()) }))
+	gauge := func(name, help string, read func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	gauge("wadm_lattices_owned", "Lattices this instance acts for.", func() float64 { return float64(s.Owned()) })
+	gauge("wadm_lattices_orphaned", "Lattices without a living owner for longer than the limit.",
+		func() float64 { return float64(srv.fleet.Status().Bare) })
+	gauge("wadm_members", "Instances in the agreed view.", func() float64 { return float64(len(srv.fleet.Status().View.Members)) })
+	gauge("wadm_ring_disagreements", "Instances that compute another ring from the same view.",
+		func() float64 { return float64(len(srv.fleet.Status().Disagree)) })
+	counter("wadm_mass_loss_brakes_total", "Times when the loss of many instances at once was not believed at once.", nil,
+		func() uint64 { return uint64(srv.fleet.Status().Braked) })
 }

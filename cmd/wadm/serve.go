@@ -35,7 +35,10 @@ func serve(ctx context.Context, d deps) error {
 		return err
 	}
 	d.Health.AddReadiness("server", s.check)
-	observeScheduler(d.Metrics, s.scheduler, s.intake)
+	observeServer(d.Metrics, s)
+	if d.Admin != nil {
+		d.Admin.Handle("GET /ring", jsonPage(func() any { return s.fleet.Status() }))
+	}
 	d.Started()
 	d.Log.Info("wadm is ready")
 	err = s.run(ctx)

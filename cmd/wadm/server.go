@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
@@ -30,7 +29,7 @@ type server struct {
 	catalog   *catalog.Catalog
 	api       *api.Server
 	registry  shard.Registry
-	owner     *shard.Single
+	fleet     *shard.Fleet
 	scheduler *scheduler.Scheduler
 	intake    *natsjs.Intake
 	ledger    *natsjs.Ledger
@@ -104,10 +103,9 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	}, scheduler.Config{Instance: cfg.InstanceID, Core: core.Config{CommandDeadline: cfg.Commands.Deadline}}); err != nil {
 		return nil, err
 	}
-	s.owner, err = shard.NewSingle(registry, store, shard.SingleConfig{
-		Instance: shard.MemberID(cfg.InstanceID), Incarnation: shard.Incarnation(uuid.NewString()), Log: log, StopLimit: cfg.DrainTimeout,
-	})
-	if err != nil {
+	if s.fleet, err = shard.New(store.Ports(), shard.FleetConfig{
+		Instance: shard.MemberID(cfg.InstanceID), Version: version, StopLimit: cfg.DrainTimeout, Log: log,
+	}); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -138,7 +136,7 @@ func (s *server) run(ctx context.Context) error {
 	front, fctx := errgroup.WithContext(ctx)
 	front.Go(func() error { return part(fctx, "API", s.api.Run(fctx)) })
 	front.Go(func() error { return part(fctx, "discovery", s.discover(fctx)) })
-	front.Go(func() error { return part(fctx, "owner", s.owner.Run(fctx, s.own)) })
+	front.Go(func() error { return part(fctx, "fleet", s.fleet.Run(fctx, s.own)) })
 	g.Go(func() error {
 		defer stop()
 		return front.Wait()
@@ -197,5 +195,5 @@ func (s *server) check(context.Context) error {
 	default:
 		return errors.New("API is not subscribed yet")
 	}
-	return s.owner.Ready()
+	return s.fleet.Ready()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"testing"
@@ -27,8 +28,15 @@ func start(t *testing.T, url string, log *slog.Logger) (stop func() error) {
 // startTraced is start with traces sent to endpoint, none if it is empty.
 func startTraced(t *testing.T, url, endpoint string, log *slog.Logger) (stop func() error) {
 	t.Helper()
+	_, stop = startAs(t, "one", url, endpoint, log)
+	return stop
+}
+
+// startAs is startTraced with a name for the instance.
+func startAs(t *testing.T, name, url, endpoint string, log *slog.Logger) (s *server, stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cfg := config.Config{InstanceID: "one", NATS: config.NATS{Server: url}}.WithDefaults()
+	cfg := config.Config{InstanceID: name, NATS: config.NATS{Server: url}}.WithDefaults()
 	data, err := natsconn.Connect(ctx, natsconn.Config{Server: url}, log)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +49,7 @@ func startTraced(t *testing.T, url, endpoint string, log *slog.Logger) (stop fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newServer(ctx, deps{Config: cfg, Log: log, Tracing: tracing, NATS: data, Commands: commands})
+	s, err = newServer(ctx, deps{Config: cfg, Log: log, Tracing: tracing, NATS: data, Commands: commands})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +78,7 @@ func startTraced(t *testing.T, url, endpoint string, log *slog.Logger) (stop fun
 	case <-time.After(10 * time.Second):
 		t.Fatal("API not ready")
 	}
-	return stop
+	return s, stop
 }
 
 const hello = `
@@ -157,6 +165,100 @@ func TestDeployAndUndeploy(t *testing.T) {
 	}
 	if v := sim.Violations(); len(v) > 0 {
 		t.Errorf("violations: %v", v)
+	}
+}
+
+// TestInstancesShareTheLattices: three instances split twelve lattices, each with
+// one owner; when one leaves, the others take what it had, and nothing that runs
+// is touched.
+func TestInstancesShareTheLattices(t *testing.T) {
+	t.Parallel()
+	ns := natstest.Start(t)
+	nc := ns.Connect(t)
+	const lattices = 12
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var sims []*simhost.Lattice
+	for i := range lattices {
+		sim, err := simhost.New(nc, fmt.Sprintf("l%d", i), simhost.Config{RequireEpoch: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(sim.Close)
+		if _, err := sim.AddHost(simhost.HostConfig{}); err != nil {
+			t.Fatal(err)
+		}
+		sims = append(sims, sim)
+	}
+	log := slog.New(slog.DiscardHandler)
+	servers, stops := map[string]*server{}, map[string]func() error{}
+	for _, name := range []string{"one", "two", "three"} {
+		servers[name], stops[name] = startAs(t, name, ns.URL(), "", log)
+	}
+	await := func(what string, cond func() bool) {
+		t.Helper()
+		for !cond() {
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-ctx.Done():
+				for n, s := range servers {
+					t.Logf("%s owns %d: %+v", n, s.scheduler.Owned(), s.fleet.Status())
+				}
+				t.Fatal("never: " + what)
+			}
+		}
+	}
+	owned := func() (total, least int) {
+		least = lattices
+		for _, s := range servers {
+			total += s.scheduler.Owned()
+			least = min(least, s.scheduler.Owned())
+		}
+		return total, least
+	}
+	var clients []*api.Client
+	for i := range lattices {
+		c, err := api.NewClient(nc, api.ClientConfig{Lattice: tenancy.Lattice(fmt.Sprintf("l%d", i))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Put(ctx, []byte(hello), ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Deploy(ctx, "hello", nil); err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, c)
+	}
+	await("every lattice has one owner and every instance some", func() bool { total, least := owned(); return total == lattices && least > 0 })
+	for _, c := range clients {
+		awaitStatus(ctx, t, c, "hello", tenancy.StatusDeployed)
+	}
+	before := 0
+	for _, sim := range sims {
+		before += len(sim.Commands())
+	}
+	if err := stops["two"](); err != nil {
+		t.Fatal(err)
+	}
+	delete(servers, "two")
+	await("the others have taken over", func() bool { total, _ := owned(); return total == lattices })
+	for i, c := range clients {
+		if err := c.Undeploy(ctx, "hello"); err != nil {
+			t.Fatal(err)
+		}
+		awaitStatus(ctx, t, c, "hello", tenancy.StatusUndeployed)
+		if v := sims[i].Violations(); len(v) > 0 {
+			t.Errorf("lattice %d: %v", i, v)
+		}
+		if n := len(sims[i].Instances("hello-web")); n > 0 {
+			t.Errorf("lattice %d: %d left", i, n)
+		}
+		for _, r := range sims[i].Commands() {
+			if r.Needless {
+				t.Errorf("lattice %d: needless %s", i, r.Subject)
+			}
+		}
 	}
 }
 
