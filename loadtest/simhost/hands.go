@@ -103,3 +103,14 @@ func (l *Lattice) SeedConfig(name string, value map[string]string) error {
 	l.store.foreignConfigs[name] = true
 	return nil
 }
+
+// SetFaults changes the faults of the network from now on.
+func (l *Lattice) SetFaults(f Faults) error {
+	if err := (Config{Faults: f}).Validate(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.unlock()
+	l.cfg.Faults = f
+	return nil
+}
