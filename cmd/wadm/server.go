@@ -28,7 +28,7 @@ type server struct {
 	log       *slog.Logger
 	catalog   *catalog.Catalog
 	api       *api.Server
-	registry  shard.Registry
+	registrar *registrar
 	fleet     *shard.Fleet
 	scheduler *scheduler.Scheduler
 	intake    *natsjs.Intake
@@ -55,8 +55,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry := store.Registry()
-	s := &server{log: log, registry: registry}
+	s := &server{log: log, registrar: newRegistrar(store.Registry(), log)}
 	if s.catalog, err = catalog.New(ctx, js, catalog.Config{
 		Bucket: cfg.Storage.Stream("wadm_catalog"), Replicas: replicas, Storage: storage, Logger: log,
 	}); err != nil {
@@ -68,9 +67,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	statusStream := cfg.Storage.Stream("wadm_status")
 	if s.api, err = api.New(nc.Conn, s.catalog, api.Deps{
 		JetStream: js, Logger: log, Tracer: d.Tracing.Provider(),
-		Register: func(ctx context.Context, key tenancy.LatticeKey) error {
-			return registry.Register(ctx, shard.Key(key.Token()))
-		},
+		Register: s.registrar.register,
 	}, api.Config{
 		Prefix: cfg.API.Prefix,
 		Streams: api.Streams{
@@ -132,6 +129,7 @@ func (s *server) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(base)
 	g.Go(func() error { return part(gctx, "catalog", s.catalog.Run(gctx)) })
 	g.Go(func() error { return part(gctx, "intake", s.intake.Run(gctx)) })
+	g.Go(func() error { return part(gctx, "registrar", s.registrar.run(gctx)) })
 	g.Go(func() error { return part(gctx, "ledger", s.ledger.Run(gctx)) })
 	front, fctx := errgroup.WithContext(ctx)
 	front.Go(func() error { return part(fctx, "API", s.api.Run(fctx)) })
@@ -155,7 +153,7 @@ func part(ctx context.Context, name string, err error) error {
 // discover registers every lattice that shows itself: by an application or by a host.
 func (s *server) discover(ctx context.Context) error {
 	register := func(key tenancy.LatticeKey) {
-		if err := s.registry.Register(ctx, shard.Key(key.Token())); err != nil && ctx.Err() == nil {
+		if err := s.registrar.register(ctx, key); err != nil && ctx.Err() == nil {
 			s.log.Warn("lattice not registered; it will be seen again", "tenant", key.Tenant, "lattice", key.Lattice, "error", err)
 		}
 	}
