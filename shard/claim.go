@@ -67,7 +67,8 @@ func (g *guard) mayAct(after time.Time) error {
 	return nil
 }
 
-// AwaitEffects waits until c's quarantine is over; it returns ctx's cause if that ends first.
+// AwaitEffects waits until c's quarantine is over; it returns ctx's cause if that
+// ends first. MayAct is still to be asked before each effect.
 func (c Claim) AwaitEffects(ctx context.Context) error {
 	if c.EffectsAfter.IsZero() {
 		return nil

@@ -52,10 +52,19 @@ type Fleet struct {
 	mark       LedgerMark
 	followGen  int
 	endFollow  context.CancelFunc
+	following  followed
+	base       context.Context // of writes: outlives Run's own
 	baseSleep  time.Duration
 	probed     bool
 	outbox     chan Beat
 	nextStatus time.Time
+}
+
+// followed names one subscription to the claims: its number, and the newest lapse
+// of health before it was started.
+type followed struct {
+	gen   int
+	lapse int64
 }
 
 // New checks ports and configuration; Run does the rest.
@@ -90,6 +99,7 @@ func (f *Fleet) Run(ctx context.Context, own Own) error {
 	f.start(now, own)
 	base, endWrites := context.WithCancel(context.WithoutCancel(ctx))
 	defer endWrites()
+	f.base = base
 	subs, stopSubs := context.WithCancel(base)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -169,15 +179,17 @@ func (f *Fleet) subscribe(ctx context.Context, wg *sync.WaitGroup) {
 		follow(ctx, log, "claims", func(ctx context.Context) error {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
-			gen := make(chan int, 1)
+			started := make(chan followed, 1)
 			f.mail.post(func(time.Time) {
 				f.followGen++
 				f.endFollow = cancel
-				gen <- f.followGen
+				lapse, _ := f.health.lapse()
+				f.following = followed{f.followGen, lapse}
+				started <- f.following
 			})
-			var g int
+			var of followed
 			select {
-			case g = <-gen:
+			case of = <-started:
 			case <-ctx.Done():
 				return nil
 			}
@@ -185,7 +197,7 @@ func (f *Fleet) subscribe(ctx context.Context, wg *sync.WaitGroup) {
 			return f.ports.Claims.Follow(ctx, func(heads []Head) {
 				first := reset
 				reset = false
-				f.mail.post(func(now time.Time) { f.sawHeads(now, g, heads, first) })
+				f.mail.post(func(now time.Time) { f.sawHeads(now, of, heads, first) })
 			})
 		})
 	})
@@ -305,6 +317,9 @@ func (f *Fleet) tick(base context.Context, now time.Time) {
 		f.roster.Health(now, healthy)
 	}
 	f.hold.Pause(!healthy || f.replaced)
+	if lapse, valid := f.health.lapse(); healthy && !valid && f.following.lapse < lapse && f.endFollow != nil {
+		f.endFollow() // start again, from the heads on
+	}
 	if !f.replaced && !f.leaving && !now.Before(f.nextPut) && !now.Before(f.rejoinAt) && !f.putting && f.roster.recordsLoaded {
 		f.putMember(base, now)
 	}

@@ -165,11 +165,17 @@ func (f *Fleet) heard(now time.Time, b Beat) {
 	}
 }
 
-func (f *Fleet) sawHeads(now time.Time, gen int, heads []Head, reset bool) {
-	if gen != f.followGen {
+func (f *Fleet) sawHeads(now time.Time, of followed, heads []Head, reset bool) {
+	if of.gen != f.followGen {
 		return
 	}
 	f.hold.Heads(now, heads, reset)
+	if reset {
+		// What is lost is known to the owners before anything is trusted again.
+		acts, _ := f.hold.Step(now)
+		f.exec.do(f.base, acts)
+		f.health.revalidated(of.lapse)
+	}
 }
 
 // sawMark looks whether the ledger is still the one it was and has not been

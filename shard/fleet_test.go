@@ -115,7 +115,9 @@ func (r *rig) start(id shard.MemberID, change ...func(*shard.FleetConfig)) *inst
 			if c.AwaitEffects(ctx) != nil {
 				return i.own(ctx, c)
 			}
-			r.effects.Effect(c.Key, c.Epoch)
+			if c.MayAct() == nil {
+				r.effects.Effect(c.Key, c.Epoch)
+			}
 			end := r.effects.Begin(time.Now(), c.Key)
 			i.mu.Lock()
 			i.ends[c.Key] = end

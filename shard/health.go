@@ -12,6 +12,10 @@ type health struct {
 	zero  time.Time // monotonic origin
 	limit time.Duration
 	last  atomic.Int64 // start of the newest answered round trip, since zero; 0: none
+	// lapses counts the times trust was lost and regained. What others did meanwhile
+	// is not known until the claims have been looked at again: valid is the lapse
+	// after which that was done.
+	lapses, valid atomic.Int64
 }
 
 func newHealth(now time.Time, limit time.Duration) *health {
@@ -23,7 +27,29 @@ func (h *health) answered(start time.Time) {
 	at := int64(start.Sub(h.zero))
 	for {
 		old := h.last.Load()
-		if at <= old || h.last.CompareAndSwap(old, at) {
+		if at <= old {
+			return
+		}
+		if lapse := time.Since(h.zero)-time.Duration(old) >= h.limit; lapse {
+			h.lapses.Add(1) // before trust returns
+		}
+		if h.last.CompareAndSwap(old, at) {
+			return
+		}
+	}
+}
+
+// lapse names the newest lapse, and whether the claims were looked at since.
+func (h *health) lapse() (n int64, valid bool) {
+	n = h.lapses.Load()
+	return n, h.valid.Load() == n
+}
+
+// revalidated notes that every claim was looked at after lapse n.
+func (h *health) revalidated(n int64) {
+	for {
+		old := h.valid.Load()
+		if n <= old || h.valid.CompareAndSwap(old, n) {
 			return
 		}
 	}
@@ -36,6 +62,9 @@ func (h *health) ok(now time.Time) bool {
 
 func (h *health) check() error {
 	if !h.ok(time.Now()) {
+		return ErrUnhealthy
+	}
+	if _, valid := h.lapse(); !valid {
 		return ErrUnhealthy
 	}
 	return nil

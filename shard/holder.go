@@ -172,13 +172,16 @@ func (h *holder) start(base context.Context, a Action) {
 // follow keeps a subscription alive until ctx ends: what returns with an error
 // is called again, after a pause that grows while it keeps failing.
 func follow(ctx context.Context, log *slog.Logger, what string, run func(context.Context) error) {
-	const least, most = 100 * time.Millisecond, 5 * time.Second
+	const least, most = 100 * time.Millisecond, time.Second
 	pause := least
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := run(ctx)
 		if ctx.Err() != nil {
 			return
+		}
+		if err == nil {
+			continue // it was ended to be started again
 		}
 		if time.Since(began) > most {
 			pause = least

@@ -19,10 +19,18 @@ type owners struct {
 	active map[shard.Key]shard.Claim
 	ended  map[shard.Key][]error
 	twice  []shard.Key
+	stuck  map[shard.Key]chan struct{}
+}
+
+// stick has the owner of k not stop before ch is closed.
+func (o *owners) stick(k shard.Key, ch chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stuck[k] = ch
 }
 
 func newOwners() *owners {
-	return &owners{active: map[shard.Key]shard.Claim{}, ended: map[shard.Key][]error{}}
+	return &owners{active: map[shard.Key]shard.Claim{}, ended: map[shard.Key][]error{}, stuck: map[shard.Key]chan struct{}{}}
 }
 
 func (o *owners) own(ctx context.Context, c shard.Claim) error {
@@ -34,6 +42,12 @@ func (o *owners) own(ctx context.Context, c shard.Claim) error {
 	o.mu.Unlock()
 	c.Recovered()
 	<-ctx.Done()
+	o.mu.Lock()
+	ch := o.stuck[c.Key]
+	o.mu.Unlock()
+	if ch != nil {
+		<-ch
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.active, c.Key)

@@ -94,6 +94,7 @@ func (f *Fleet) publish(now time.Time) {
 // unready says why this instance is not ready; "" when it is.
 func (f *Fleet) unready(now time.Time) string {
 	v := f.roster.View()
+	_, valid := f.health.lapse()
 	switch {
 	case f.replaced:
 		return ErrSuperseded.Error()
@@ -103,6 +104,8 @@ func (f *Fleet) unready(now time.Time) string {
 		return ErrUnhealthy.Error()
 	case f.me.State == MemberDraining:
 		return "draining"
+	case !valid:
+		return "looking at the claims again"
 	case v.Rev == 0:
 		return "no view yet"
 	case !v.Has(f.me.ID, f.me.Incarnation):

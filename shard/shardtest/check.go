@@ -95,7 +95,7 @@ func (e *Effects) Effect(k shard.Key, epoch uint64) {
 	defer e.mu.Unlock()
 	e.total++
 	if epoch < e.epoch[k] {
-		e.stale = append(e.stale, fmt.Sprintf("I2: %s: effect of epoch %d after one of %d", k, epoch, e.epoch[k]))
+		e.stale = append(e.stale, fmt.Sprintf("I2: %s: at %s effect of epoch %d after one of %d", k, time.Now().Format("04:05.000"), epoch, e.epoch[k]))
 	}
 	e.epoch[k] = max(epoch, e.epoch[k])
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"wadm/shard"
 )
@@ -35,7 +36,8 @@ type Memory struct {
 	keys    map[shard.Key]bool
 	heads   map[shard.Key]shard.Head
 	log     []shard.Head
-	fault   func(op string, k string) Fault
+	fault   func(op, k string) Fault
+	delay   func(op, k string) time.Duration
 	watches map[*feed[shard.KeyChange]]bool
 	follows map[*feed[shard.Head]]bool
 }
@@ -59,6 +61,22 @@ func (m *Memory) SetFault(f func(op, key string) Fault) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fault = f
+}
+
+// SetDelay has every write take as long as f says, before it is stored.
+func (m *Memory) SetDelay(f func(op, key string) time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.delay = f
+}
+
+func (m *Memory) wait(op, key string) {
+	m.mu.Lock()
+	f := m.delay
+	m.mu.Unlock()
+	if f != nil {
+		time.Sleep(f(op, key))
+	}
 }
 
 // Log gives every claim record ever stored, in order.
@@ -166,6 +184,7 @@ func (m *Memory) Put(ctx context.Context, k shard.Key, r shard.Record, expect ui
 	if _, err := r.Encode(); err != nil {
 		return 0, err
 	}
+	m.wait("claim", string(k))
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
