@@ -41,7 +41,7 @@ func attachMany(b testing.TB, in *natsjs.Intake, n int, epoch uint64, delivered 
 }
 
 // BenchmarkAttach2000 measures how long 2,000 lattices take to be delivered:
-// with consumers to make, and with consumers to take over.
+// with no consumer in the way, and with those of previous owners.
 func BenchmarkAttach2000(b *testing.B) {
 	const n = 2000
 	for _, mode := range []string{"new", "takeover"} {

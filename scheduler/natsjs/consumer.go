@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,24 +20,23 @@ const (
 	metaLedger = "wadm-ledger"
 )
 
-// Errors of consumers in the wire's numbering that nats.go has no name for.
-const codeConsumerInvalid jetstream.ErrorCode = 10012
-
-// stuckAfter is how often a consumer may fail to answer before it is deleted and
-// made anew: its server is gone and the cluster still knows its name.
-const stuckAfter = 2
+// mute is after how many unanswered looks a consumer is deleted unseen: its
+// server is gone and the cluster still knows its name.
+const mute = 2
 
 // consumerName is the durable name of a lattice's consumer. The tenant is in the
 // stream's name.
 func consumerName(key tenancy.LatticeKey) string { return "wadm-" + string(key.Lattice) }
 
+// consumerConfig is a consumer that starts at a sequence, or with the next event
+// when from is 0.
 func (a *attachment) consumerConfig(from uint64) jetstream.ConsumerConfig {
 	cfg := a.in.s.cfg
 	c := jetstream.ConsumerConfig{
 		Durable:           a.consumer,
 		Description:       "events of lattice " + string(a.claim.Key.Lattice),
 		FilterSubject:     storedSubject + string(a.claim.Key.Lattice),
-		DeliverPolicy:     jetstream.DeliverAllPolicy,
+		DeliverPolicy:     jetstream.DeliverNewPolicy,
 		AckPolicy:         jetstream.AckExplicitPolicy,
 		AckWait:           cfg.AckWait,
 		MaxAckPending:     cfg.MaxAckPending,
@@ -58,48 +56,30 @@ func (a *attachment) consumerConfig(from uint64) jetstream.ConsumerConfig {
 	return c
 }
 
-// suits reports whether an existing consumer works as ours would.
-func (a *attachment) suits(have jetstream.ConsumerConfig) bool {
-	want := a.consumerConfig(0)
-	return have.FilterSubject == want.FilterSubject && len(have.FilterSubjects) == 0 &&
-		have.AckPolicy == want.AckPolicy && have.AckWait == want.AckWait && have.MaxAckPending == want.MaxAckPending &&
-		have.MemoryStorage == want.MemoryStorage && have.InactiveThreshold == want.InactiveThreshold &&
-		have.PriorityPolicy == jetstream.PriorityPolicyNone
-}
-
-// newer reports whether the consumer was made under a newer claim than ours.
-func (a *attachment) newer(have jetstream.ConsumerConfig) bool {
-	epoch, err := strconv.ParseUint(have.Metadata[metaEpoch], 10, 64)
-	return err == nil && have.Metadata[metaLedger] == a.in.s.ledgerID && epoch > a.claim.Epoch
-}
-
-// bring tries until the consumer is there. first says that no request of ours
-// can be open; created tells that it was made anew and events may be missed.
-func (a *attachment) bring(ctx context.Context, first bool) (created bool, err error) {
-	// A lost consumer is most likely missing; one never seen may be anybody's.
-	look, stuck := first, 0
+// renew puts a consumer of ours in the place of whatever is there, and tries
+// until it has: the first one starts with the next event, one that takes the
+// place of a lost one where that stood. ErrFenced: there is one of a newer claim.
+func (a *attachment) renew(ctx context.Context) error {
+	unanswered := 0
 	for try := 0; ; try++ {
 		select {
 		case a.in.creates <- struct{}{}:
 		case <-a.in.done:
-			return false, ErrStopped
+			return ErrStopped
 		case <-ctx.Done():
-			return false, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
-		created, err = a.bringOnce(ctx, first, look, stuck >= stuckAfter)
+		began := time.Now()
+		err := a.vacate(ctx, &unanswered)
+		if err == nil {
+			err = a.create(ctx, began)
+		}
 		<-a.in.creates
 		switch {
-		case err == nil:
-			return created, nil
+		case err == nil, errors.Is(err, scheduler.ErrFenced):
+			return err
 		case ctx.Err() != nil:
-			return false, context.Cause(ctx)
-		case errors.Is(err, scheduler.ErrFenced):
-			return false, err
-		case look:
-			stuck++
-		case errors.Is(err, jetstream.ErrConsumerExists):
-			look = true
-			continue
+			return context.Cause(ctx)
 		}
 		level := a.in.log.Debug
 		if try == 5 {
@@ -107,117 +87,75 @@ func (a *attachment) bring(ctx context.Context, first bool) (created bool, err e
 		}
 		level("consumer of events not there", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "epoch", a.claim.Epoch, "error", err)
 		if !pause(ctx, try) {
-			return false, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
 
-// bringOnce takes over the consumer that exists or makes one.
-func (a *attachment) bringOnce(ctx context.Context, first, look, stuck bool) (created bool, err error) {
-	began := time.Now()
-	if look {
-		// A reset of a missing consumer would not be answered; this is.
-		have, err := a.in.s.js.Consumer(ctx, a.ev.stream, a.consumer)
-		switch {
-		case err == nil:
-			return false, a.takeOver(ctx, have.CachedInfo(), first, stuck)
-		case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
-		case stuck:
-			// The cluster knows the name and nobody answers for it.
-			a.in.log.Warn("consumer of events does not answer, it is made anew", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "epoch", a.claim.Epoch)
-			if err := a.in.s.js.DeleteConsumer(ctx, a.ev.stream, a.consumer); err != nil {
-				a.in.log.Debug("consumer not deleted", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "error", err)
-			}
-		default:
-			return false, fmt.Errorf("look up consumer %s: %w", a.consumer, err)
-		}
-	}
-	if err := a.ev.look(ctx, began); err != nil {
-		return false, err
-	}
-	a.mu.Lock()
-	if now := a.ev.now(); now != a.incarnation {
-		a.incarnation, a.last, a.pending, a.free = now, 0, nil, nil
-	}
-	from := a.position()
-	a.mu.Unlock()
-	if err := a.create(ctx, from); err != nil {
-		return false, err
-	}
-	a.found(true)
-	return true, nil
-}
-
-// takeOver makes an existing consumer ours. A reset puts it back to what was
-// acknowledged, so that the events the previous owner left come at once instead
-// of after the wait for its acknowledgements.
-func (a *attachment) takeOver(ctx context.Context, have *jetstream.ConsumerInfo, first, stuck bool) error {
+// vacate deletes the consumer that bears our name, with all requests to it,
+// unless it was made under a newer claim.
+func (a *attachment) vacate(ctx context.Context, unanswered *int) error {
 	js, stream := a.in.s.js, a.ev.stream
-	if a.newer(have.Config) {
-		return fmt.Errorf("consumer %s of epoch %s: %w", a.consumer, have.Config.Metadata[metaEpoch], scheduler.ErrFenced)
-	}
-	// Somebody else's standing request would take every other event.
-	foreign := first && have.NumWaiting > 0
-	// A server before 2.14 leaves a reset unanswered.
-	if !foreign && !stuck && a.suits(have.Config) && resets(a.in.s.nc.ConnectedServerVersion()) {
-		if _, err := js.ResetConsumer(ctx, stream, a.consumer); err != nil {
-			return fmt.Errorf("reset consumer %s: %w", a.consumer, err)
+	have, err := js.Consumer(ctx, stream, a.consumer)
+	switch {
+	case err == nil:
+		made := have.CachedInfo().Config.Metadata
+		epoch, err := strconv.ParseUint(made[metaEpoch], 10, 64)
+		if err == nil && made[metaLedger] == a.in.s.ledgerID && epoch > a.claim.Epoch {
+			return fmt.Errorf("consumer %s of epoch %d: %w", a.consumer, epoch, scheduler.ErrFenced)
 		}
-		a.in.stats.reset.Add(1)
-		a.found(false)
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		return nil
+	default:
+		if *unanswered++; *unanswered <= mute {
+			return fmt.Errorf("look up consumer %s: %w", a.consumer, err)
+		}
 	}
-	a.in.log.Info("consumer of events replaced", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "epoch", a.claim.Epoch, "foreign_requests", foreign)
-	if err := js.DeleteConsumer(ctx, stream, a.consumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	err = js.DeleteConsumer(ctx, stream, a.consumer)
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("delete consumer %s: %w", a.consumer, err)
 	}
-	// Nothing is missed: the new one starts where the old one stood.
-	if err := a.create(ctx, have.AckFloor.Stream+1); err != nil {
-		return err
-	}
-	a.found(false)
 	return nil
 }
 
-// found: the consumer is there and has no request of ours yet.
-func (a *attachment) found(created bool) {
+// create makes the consumer, and the stream if it is not there after began.
+func (a *attachment) create(ctx context.Context, began time.Time) error {
+	if err := a.ev.look(ctx, began); err != nil {
+		return err
+	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.lost, a.off = false, false
-	a.open = 0
-	a.heard = time.Now()
-	if created {
-		// What waits here comes again.
-		clear(a.queue)
-		a.queue, a.head = a.queue[:0], 0
+	if now := a.ev.now(); now != a.incarnation {
+		// All events of the new stream are new; nothing of the old one is pending.
+		a.incarnation, a.last, a.pending = now, 0, nil
 	}
-}
-
-func (a *attachment) create(ctx context.Context, from uint64) error {
-	_, err := a.in.s.js.CreateConsumer(ctx, a.ev.stream, a.consumerConfig(from))
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
-		switch api.ErrorCode {
-		case jetstream.JSErrCodeConsumerExists, jetstream.JSErrCodeConsumerNameExists, jetstream.JSErrCodeConsumerAlreadyExists, codeConsumerInvalid:
-			err = fmt.Errorf("%w: %w", jetstream.ErrConsumerExists, err)
-		}
-	}
+	from := a.position()
+	a.mu.Unlock()
+	made, err := a.in.s.js.CreateConsumer(ctx, a.ev.stream, a.consumerConfig(from))
 	if err != nil {
 		return fmt.Errorf("create consumer %s: %w", a.consumer, err)
 	}
 	a.in.stats.created.Add(1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.begun {
+		a.begun, a.last = true, made.CachedInfo().AckFloor.Stream
+	}
+	a.lost, a.off, a.open, a.heard = false, false, 0, time.Now()
+	// What waits here comes again.
+	clear(a.queue)
+	a.queue, a.head = a.queue[:0], 0
 	return nil
 }
 
-// resets reports whether a server of this version can reset a consumer. An
-// unknown version is taken for a new one.
-func resets(version string) bool {
-	major, rest, ok := strings.Cut(version, ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	x, err := strconv.Atoi(major)
-	y, err2 := strconv.Atoi(minor)
-	if !ok || err != nil || err2 != nil {
-		return true
+// position is the sequence at which the next consumer must start, 0 when there
+// has been none. Called with mu.
+func (a *attachment) position() uint64 {
+	if !a.begun {
+		return 0
 	}
-	return x > 2 || x == 2 && y >= 14
+	from := a.last + 1
+	for _, p := range a.pending {
+		from = min(from, p.seq)
+	}
+	return from
 }

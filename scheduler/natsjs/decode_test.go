@@ -73,12 +73,3 @@ func TestCovers(t *testing.T) {
 		}
 	}
 }
-
-func TestResetsNeedAServerOfTheRightAge(t *testing.T) {
-	t.Parallel()
-	for v, want := range map[string]bool{"2.15.2": true, "2.14.0-RC.1": true, "2.12.9": false, "2.9": false, "3.0.0": true, "": true, "dev": true} {
-		if got := natsjs.Resets(v); got != want {
-			t.Errorf("%q: %v", v, got)
-		}
-	}
-}

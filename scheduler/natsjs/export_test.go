@@ -12,7 +12,6 @@ import (
 var (
 	AckSubject = ackSubject
 	Covers     = covers
-	Resets     = resets
 )
 
 // Doubt pairs the messages of a lattice's command subject.

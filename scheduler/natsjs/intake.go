@@ -19,9 +19,6 @@ import (
 // emptied without waiting for any lattice.
 const inboxDepth = 1 << 16
 
-// tick is how often late retries are looked at.
-const tick = 500 * time.Millisecond
-
 // ErrStopped: the intake's Run has ended.
 var ErrStopped = errors.New("intake stopped")
 
@@ -31,8 +28,7 @@ var ErrStopped = errors.New("intake stopped")
 // lattice delivers in the goroutine that called Attach, so a slow one holds up
 // nobody else. A lattice costs no goroutine and no timer of its own. Its
 // requests are answered on a subject of its own and not on a shared wildcard:
-// only so does the server drop them the moment the lattice is given up, and the
-// next owner gets every event.
+// only so does the server drop them the moment the lattice is given up.
 type Intake struct {
 	s   *Streams
 	log *slog.Logger
@@ -45,11 +41,8 @@ type Intake struct {
 	mu       sync.RWMutex
 	attached map[*nats.Subscription]*attachment
 
-	lateMu sync.Mutex
-	late   []*attachment
-
 	stats struct {
-		delivered, acked, dropped, created, reset, gaps atomic.Uint64
+		delivered, acked, dropped, created, gaps atomic.Uint64
 	}
 }
 
@@ -62,8 +55,8 @@ type IntakeStats struct {
 	// Dropped counts events that came faster than their lattice took them; they
 	// are delivered again.
 	Dropped uint64
-	// Created and Reset count consumers; Gaps the calls of gap.
-	Created, Reset, Gaps uint64
+	// Created counts consumers, Gaps the calls of gap.
+	Created, Gaps uint64
 }
 
 // NewIntake returns an intake on the connection of s.
@@ -82,7 +75,7 @@ func NewIntake(s *Streams) *Intake {
 func (in *Intake) Stats() IntakeStats {
 	return IntakeStats{
 		Delivered: in.stats.delivered.Load(), Acked: in.stats.acked.Load(), Dropped: in.stats.dropped.Load(),
-		Created: in.stats.created.Load(), Reset: in.stats.reset.Load(), Gaps: in.stats.gaps.Load(),
+		Created: in.stats.created.Load(), Gaps: in.stats.gaps.Load(),
 	}
 }
 
@@ -94,9 +87,9 @@ func (in *Intake) Run(ctx context.Context) error {
 	defer close(in.done)
 	status := in.s.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
 	defer in.s.nc.RemoveStatusListener(status)
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	var cut, swept time.Time
+	sweep := time.NewTicker(in.s.cfg.Probe / 4)
+	defer sweep.Stop()
+	var cut time.Time
 	for {
 		select {
 		case m := <-in.msgs:
@@ -116,12 +109,8 @@ func (in *Intake) Run(ctx context.Context) error {
 			case nats.CLOSED:
 				return fmt.Errorf("run intake: %w", nats.ErrConnectionClosed)
 			}
-		case now := <-ticker.C:
-			in.retryLate()
-			if now.Sub(swept) >= in.s.cfg.Probe/4 {
-				swept = now
-				in.each(func(a *attachment) { a.sweep(now) })
-			}
+		case now := <-sweep.C:
+			in.each(func(a *attachment) { a.sweep(now) })
 		case <-ctx.Done():
 			return nil
 		}
@@ -145,31 +134,18 @@ func (in *Intake) dispatch(m *nats.Msg) {
 	switch {
 	case a == nil:
 	case m.Reply == "":
-		if a.status(m) {
-			in.lateMu.Lock()
-			in.late = append(in.late, a)
-			in.lateMu.Unlock()
-		}
+		a.status(m)
 	default:
 		a.push(m)
 	}
 }
 
-// retryLate lets those ask again whose request the server put off.
-func (in *Intake) retryLate() {
-	in.lateMu.Lock()
-	late := in.late
-	in.late = nil
-	in.lateMu.Unlock()
-	for _, a := range late {
-		a.askAgain()
-	}
-}
-
 // Attach delivers the events of the claim's lattice until ctx ends, calling
-// deliver and gap from the calling goroutine, never two at a time. It blocks for
-// as long as deliver does; meanwhile the server keeps what is not delivered. A
-// lattice is attached at most once at a time per intake.
+// deliver and gap from the calling goroutine, never two at a time. Events stored
+// before the first call of gap are left out: the inventory that gap asks for is
+// newer. From then on none is, but a later gap tells that some may be gone.
+// Attach blocks for as long as deliver does; meanwhile the server keeps what is
+// not delivered. A lattice is attached at most once at a time per intake.
 //
 // It returns the cause of ctx's end; ErrFenced when the consumer shows a newer
 // claim; ErrStopped when Run has ended.
@@ -193,7 +169,7 @@ func (in *Intake) Attach(ctx context.Context, c scheduler.Claim, deliver func(sc
 		in.mu.Lock()
 		delete(in.attached, a.sub)
 		in.mu.Unlock()
-		// With the interest goes the standing request; events wait for the next owner.
+		// With the interest goes the standing request.
 		_ = a.sub.Unsubscribe()
 	}()
 	if err := a.run(ctx, deliver, gap); err != nil {

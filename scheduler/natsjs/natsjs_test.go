@@ -87,7 +87,7 @@ func background(t testing.TB, f func(context.Context) error) (stop func() error)
 	return stop
 }
 
-// owner attaches one lattice and keeps what it is given.
+// owner is attached to one lattice and keeps what it is given.
 type owner struct {
 	mu   sync.Mutex
 	got  []string
@@ -95,13 +95,17 @@ type owner struct {
 	gaps int
 	// keep: don't acknowledge.
 	keep bool
-	stop func() error
+	// ended is closed when Attach has returned; stop tells what.
+	ended chan struct{}
+	stop  func() error
 }
 
+// attach returns once events are delivered.
 func attach(t testing.TB, in *natsjs.Intake, c scheduler.Claim, keep bool) *owner {
 	t.Helper()
-	o := &owner{keep: keep}
+	o := &owner{keep: keep, ended: make(chan struct{})}
 	o.stop = background(t, func(ctx context.Context) error {
+		defer close(o.ended)
 		return in.Attach(ctx, c, func(d scheduler.Delivery) {
 			o.mu.Lock()
 			o.got = append(o.got, string(d.Data))
@@ -119,6 +123,7 @@ func attach(t testing.TB, in *natsjs.Intake, c scheduler.Claim, keep bool) *owne
 			o.mu.Unlock()
 		})
 	})
+	eventually(t, "attached", func() bool { return o.gapCount() > 0 })
 	return o
 }
 

@@ -2,13 +2,12 @@
 // the events of lattices, stores owners' commands and state under the fence of
 // their claims, publishes statuses, and notices new lattices.
 //
-// It guarantees that every event the server stored is delivered until it is
-// acknowledged, in stream order but for redeliveries; that nothing is stored for
-// a claim once a newer one exists; and that whatever NATS does (restart, lost
-// consumer, lost stream, broken connection) is repaired without help, with a
-// call of gap where events may be missing. It does not guarantee that an
-// acknowledgement of an old owner is refused: positions are hints, the ledger is
-// not.
+// It guarantees that every event the server stored since the lattice was
+// attached is delivered until it is acknowledged, in stream order but for
+// redeliveries; that nothing is stored for a claim once a newer one exists; and
+// that whatever NATS does (restart, lost consumer, lost stream, broken
+// connection) is repaired without help, with a call of gap where events may be
+// missing. It keeps no event for a successor: that one takes an inventory.
 //
 // To test with it, run it against an embedded server; claims are messages on
 // wadm.own.{tenant}.{lattice} of the ledger stream, whose sequence is the epoch.
@@ -57,8 +56,8 @@ type Config struct {
 	EventsMaxBytes int64
 	// StatusMaxBytes does the same for statuses. 0: no limit.
 	StatusMaxBytes int64
-	// EventsMaxAge is how long events are kept. Default 70 s. An instance that
-	// takes longer to take over starts from an inventory instead.
+	// EventsMaxAge is how long events are kept. Default 70 s. A lattice that takes
+	// none for longer, or a connection that is away for longer, ends in an inventory.
 	EventsMaxAge time.Duration
 	// MaxConsumers is how many lattices one events stream can serve. Default
 	// 200,000; without it the server stops at 1,000.
@@ -78,7 +77,7 @@ type Config struct {
 	Probe time.Duration
 	// Inactive is when the server forgets a consumer nobody pulls from. Default 10 min.
 	Inactive time.Duration
-	// Creates is how many consumers are attached or created at once. Default 32.
+	// Creates is how many consumers are made at once. Default 32.
 	Creates int
 
 	// CommandTTL is how long the ledger remembers a command. Default 3 min; whole
