@@ -146,7 +146,8 @@ type State struct {
 	looking map[string]time.Time
 	// dirtyState: the snapshot must be stored before the next command goes. stale:
 	// what it says of the hosts has changed, which can wait.
-	dirtyState, stale bool
+	// hostless: the snapshot leaves the hosts out.
+	dirtyState, stale, hostless bool
 	// retired are the configurations of ours that nothing wants any more.
 	retired map[string]bool
 	out     *Decision
@@ -355,7 +356,7 @@ func (s *State) finish(d *Decision, now time.Time) Decision {
 	if s.dirtyState && !s.recovering {
 		d.State = s.Snapshot()
 	}
-	d.Stale = s.stale
+	d.Stale = s.stale && !s.hostless
 	d.Wake = s.wake(now)
 	s.out = nil
 	return *d

@@ -50,9 +50,21 @@ func (s *State) Snapshot() []byte {
 			})
 		}
 	}
+	if s.hostless {
+		return encodeSnapshot(snap)
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.obs.Hosts)) {
 		snap.Hosts = append(snap.Hosts, s.obs.Hosts[id].Inventory())
 	}
+	return encodeSnapshot(snap)
+}
+
+// OmitHosts leaves the hosts out of every later snapshot, which is for lattices
+// whose whole one is too large to be stored. Their changes then make no snapshot
+// stale.
+func (s *State) OmitHosts() { s.hostless = true }
+
+func encodeSnapshot(snap snapshot) []byte {
 	b, err := json.Marshal(snap)
 	if err != nil {
 		// Strings, numbers and maps of strings always encode.
