@@ -15,7 +15,7 @@ import (
 	"wadm/shard/shardtest"
 )
 
-var chaosSeeds = flag.Int("chaos.seeds", 6, "how many schedules of faults to run")
+var chaosSeeds = flag.Int("chaos.seeds", 4, "how many schedules of faults to run")
 
 // TestChaos runs fleets under schedules of faults drawn from a seed; fake time
 // makes a schedule repeatable. After the last fault every key has its one owner
@@ -225,7 +225,7 @@ func TestATakeOverOfThousandsIsQuickAndBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 0)
 		r.every = time.Hour
-		const n = 3000
+		const n = 1500
 		for i := range n {
 			k := shard.Key(fmt.Sprintf("t.l%d", i))
 			if err := r.w.Register(t.Context(), k); err != nil {

@@ -683,3 +683,36 @@ func TestFleetSurvivesEveryFaultOfEveryWrite(t *testing.T) {
 		}
 	}
 }
+
+// Health comes back with the first answer; what was lost meanwhile is told later.
+// Until it is, nothing may act.
+func TestAfterALapseNothingActsBeforeTheClaimsWereLookedAt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 40)
+		is := r.fleetOf(3)
+		is[0].link.Cut(true)
+		time.Sleep(10 * time.Second)
+		if len(is[0].held()) == 0 {
+			t.Fatal("the one cut off holds nothing to be wrong about")
+		}
+		is[0].link.Lag(700 * time.Millisecond)
+		is[0].link.Cut(false)
+		healthy := false
+		for range 3000 {
+			time.Sleep(time.Millisecond)
+			healthy = healthy || is[0].fleet.Status().Healthy
+			for k, c := range is[0].held() {
+				if h, _ := r.w.Last(t.Context(), k); c.MayAct() == nil && h.Seq != c.Epoch {
+					t.Fatalf("%s: may act at %d, the head is %d", k, c.Epoch, h.Seq)
+				}
+			}
+		}
+		if !healthy {
+			t.Error("health did not come back")
+		}
+		is[0].link.Lag(0)
+		time.Sleep(30 * time.Second)
+		r.mustCover("in the end")
+	})
+}

@@ -504,3 +504,21 @@ func TestAnUnregisteredKeyIsReleasedForGood(t *testing.T) {
 		t.Fatalf("actions %+v", acts)
 	}
 }
+
+func TestAHandOverInsideAQuarantinePassesTheRestOn(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	h := one(shard.HoldingsConfig{}, shard.Standing{}, "t.l")
+	h.Heads(now, []shard.Head{foreign("t.l", 5, shard.Held, 0)}, true)
+	acts, _ := h.Step(now)
+	h.Claimed(now, "t.l", acts[0], 6, nil, shard.Head{})
+	h.Step(now)
+	h.Stop()
+	h.Step(now)
+	now = now.Add(800 * time.Millisecond)
+	h.Returned(now, "t.l", 6, nil)
+	acts, _ = h.Step(now)
+	if len(acts) != 1 || acts[0].Kind != shard.DoRelease || acts[0].Settle != 1500*time.Millisecond {
+		t.Errorf("actions %+v, want a release that settles for 1.5 s", acts)
+	}
+}

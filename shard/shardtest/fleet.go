@@ -93,6 +93,7 @@ type Link struct {
 	mu     sync.Mutex
 	cut    bool
 	stores bool // the stores do not answer, beats flow
+	lag    time.Duration
 	deaf   map[shard.MemberID]bool
 	beats  map[*feed[shard.Beat]]bool
 }
@@ -121,6 +122,10 @@ func (l *Link) LoseStores(lost bool) { l.set(func() { l.stores = lost }) }
 // Deafen makes or ends one-way deafness towards another instance's beats.
 func (l *Link) Deafen(id shard.MemberID, deaf bool) { l.set(func() { l.deaf[id] = deaf }) }
 
+// Lag delays everything that is delivered of the stores, but no answer to a
+// request: an instance that comes back is told late what happened meanwhile.
+func (l *Link) Lag(d time.Duration) { l.set(func() { l.lag = d }) }
+
 func (l *Link) set(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,9 +152,10 @@ func held[T any](ctx context.Context, l *Link, seen func(T)) func(T) {
 				return
 			}
 			l.mu.Lock()
-			gone := l.cut || l.stores
+			gone, lag := l.cut || l.stores, l.lag
 			l.mu.Unlock()
 			if !gone {
+				time.Sleep(lag)
 				break
 			}
 			time.Sleep(10 * time.Millisecond)
