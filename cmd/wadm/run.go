@@ -29,6 +29,8 @@ type command func(ctx context.Context, args, environ []string, stdout, stderr io
 // subcommand finds what a first argument that is not a flag stands for.
 func subcommand(name string) (command, bool) {
 	switch name {
+	case "dev":
+		return runDev, true
 	case "version":
 		return func(_ context.Context, _, _ []string, stdout, _ io.Writer) int {
 			printBuild(stdout)
@@ -248,6 +250,7 @@ func printHelp(w io.Writer) {
 
 Usage:
   wadm [OPTIONS]     run the server
+  wadm dev           try it: NATS, server and simulated hosts in one process
   wadm version       print the version and how it was built
   wadm help          print this help
 

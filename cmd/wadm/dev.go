@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"wadm/config"
+	"wadm/config/natsconn"
+	"wadm/config/natsconn/embedded"
+	"wadm/tenancy/api"
+)
+
+// Exit codes that only a script that waits for applications sees.
+const (
+	exitAppFailed = 7
+	exitTimeout   = 8
+)
+
+var (
+	// errConverged ends a dev session whose applications are all deployed.
+	errConverged = errors.New("all applications are deployed")
+	// errAppFailed ends one with an application that failed for good.
+	errAppFailed = errors.New("an application failed")
+	// errDevTimeout ends one that took longer than it may.
+	errDevTimeout = errors.New("time is up")
+	// errQuit ends one by a key.
+	errQuit = errors.New("quit")
+)
+
+// devDrain bounds how long the server may take to give its lattices up.
+// Nobody takes over from a dev server, and whoever pressed ^C is waiting.
+const devDrain = time.Second
+
+// runDev is `wadm dev`: everything wadm needs inside one process, with
+// simulated hosts and an application, and a view of what happens.
+func runDev(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	opts, err := parseDev(args, stdout)
+	switch {
+	case errors.Is(err, errDevHelp):
+		return exitOK
+	case err != nil:
+		fmt.Fprintf(stderr, "wadm dev: %v\nFor the options, try 'wadm dev --help'.\n", err)
+		return exitUsage
+	}
+	apps, err := devApps(opts)
+	if err != nil {
+		fmt.Fprintf(stderr, "wadm dev: %v\n", err)
+		return exitInvalid
+	}
+	err = opts.run(ctx, apps, environ, stdout, stderr)
+	switch {
+	case err == nil, errors.Is(err, errQuit), errors.Is(err, errConverged):
+		return exitOK
+	case errors.Is(err, errAppFailed):
+		fmt.Fprintf(stderr, "wadm dev: %v\n", err)
+		return exitAppFailed
+	case errors.Is(err, errDevTimeout):
+		fmt.Fprintf(stderr, "wadm dev: %v\n", err)
+		return exitTimeout
+	default:
+		fmt.Fprintf(stderr, "wadm dev: %v\n", err)
+		return exitCode(err)
+	}
+}
+
+// run starts the parts from the ground up, and takes them down from the top.
+func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, stdout, stderr io.Writer) (err error) {
+	dir := o.data
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "wadm-dev-"); err != nil {
+			return fmt.Errorf("make data directory: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	ns, err := embedded.Start(embedded.Config{Host: o.host, Port: o.port, StoreDir: filepath.Join(dir, "nats")})
+	if err != nil {
+		return err
+	}
+	defer ns.Stop()
+	url := ns.URL()
+
+	view, err := newDevView(o, url, stdout)
+	if err != nil {
+		return err
+	}
+	log, closeLog, err := o.logger(view)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	nc, err := natsconn.Connect(ctx, natsconn.Config{Server: url, Name: "wadm dev"}, nil)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if o.timeout > 0 {
+		timer := time.AfterFunc(o.timeout, func() { stop(fmt.Errorf("%w after %v", errDevTimeout, o.timeout)) })
+		defer timer.Stop()
+	}
+	// The watch begins before there is anything to see.
+	watch, err := newDevWatch(nc, view)
+	if err != nil {
+		return err
+	}
+	fleet, err := newDevFleet(nc.Conn, o)
+	if err != nil {
+		return err
+	}
+	defer fleet.close()
+	cfg := config.Config{
+		InstanceID: "dev", DrainTimeout: devDrain, NATS: config.NATS{Server: url}, Admin: config.Admin{Address: o.httpAdmin},
+	}.WithDefaults()
+
+	// The view outlives the server, so that its stopping is seen too.
+	looking, endView := context.WithCancel(context.WithoutCancel(ctx))
+	defer endView()
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer endView()
+		err := run(gctx, cfg, environ, log)
+		if err == nil && gctx.Err() == nil {
+			err = errors.New("server ended by itself")
+		}
+		return err
+	})
+	group.Go(func() error { return view.run(looking) })
+	group.Go(func() error { return watch.run(looking) })
+	group.Go(func() error { return deployDev(gctx, nc, fleet, apps, watch) })
+	if o.exitWhenConverged {
+		group.Go(func() error { return watch.converge(gctx, apps) })
+	}
+	if keys, ok := openKeys(view.terminal()); ok {
+		group.Go(func() error { return keys.run(gctx, fleet, stop) })
+	}
+	err = devCause(ctx, group.Wait())
+	if errors.Is(err, errDevTimeout) {
+		if rest := watch.unfinished(apps); rest != "" {
+			err = fmt.Errorf("%w: %s", err, rest)
+		}
+	}
+	return err
+}
+
+// devCause says why a session ended: nil after a signal.
+func devCause(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	var signal stopSignal
+	switch {
+	case errors.Is(cause, errQuit), errors.Is(cause, errDevTimeout):
+		return cause
+	case err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, &signal):
+		return err
+	case ctx.Err() != nil:
+		return nil
+	}
+	return err
+}
+
+// logger sends what the operator should know to the view, and everything to
+// the file of --log if there is one.
+func (o devOptions) logger(view *devView) (*slog.Logger, func(), error) {
+	shown := warnings{view}
+	if o.log == "" {
+		return slog.New(shown), func() {}, nil
+	}
+	f, err := os.OpenFile(o.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, nil, fmt.Errorf("open log: %w", err)
+	}
+	file := slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug})
+	return slog.New(slog.NewMultiHandler(shown, file)), func() { _ = f.Close() }, nil
+}
+
+// deployDev starts the hosts, waits for the server to answer, and deploys.
+func deployDev(ctx context.Context, nc *natsconn.Conn, fleet *devFleet, apps []devApp, watch *devWatch) error {
+	if err := fleet.start(); err != nil {
+		return err
+	}
+	for _, app := range apps {
+		client, err := api.NewClient(nc.Conn, api.ClientConfig{Lattice: app.lattice})
+		if err != nil {
+			return err
+		}
+		watch.expect(app)
+		if err := app.deploy(ctx, client); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("deploy %s in %s: %w", app.name, app.lattice, err)
+		}
+	}
+	return nil
+}
+
+// deploy puts and deploys an application. A version that is stored already, in
+// kept data, is deployed as it is.
+func (a devApp) deploy(ctx context.Context, client *api.Client) error {
+	for {
+		_, err := client.Put(ctx, a.data, "")
+		if errors.Is(err, api.ErrNoServer) {
+			// It is starting.
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(5 * time.Millisecond):
+			}
+			continue
+		}
+		if err != nil && !errors.Is(err, api.ErrExists) {
+			return err
+		}
+		break
+	}
+	_, err := client.Deploy(ctx, a.name, a.version)
+	return err
+}
+
+// endpoint is an address for people: nats://127.0.0.1:4222 becomes 127.0.0.1 and 4222.
+func endpoint(url string) (host string, port int) {
+	h, p, err := net.SplitHostPort(strings.TrimPrefix(url, "nats://"))
+	if err != nil {
+		return url, 0
+	}
+	if port, err = strconv.Atoi(p); err != nil {
+		return url, 0
+	}
+	if h == "0.0.0.0" || h == "::" {
+		h = "127.0.0.1"
+	}
+	return h, port
+}

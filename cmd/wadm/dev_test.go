@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"wadm/config/natsconn"
+	"wadm/loadtest/simhost"
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+	"wadm/tenancy/api"
+)
+
+const unplaceable = `
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata:
+  name: lost
+  annotations: {version: v1}
+spec:
+  components:
+    - name: web
+      type: component
+      properties: {image: "registry.example.com/web:1"}
+      traits:
+        - type: spreadscaler
+          properties:
+            instances: 2
+            spread: [{name: moon, requirements: {zone: moon}}]
+`
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "app.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestDevExitCodesTellWhatBecameOfTheApplications is what scripts rely on.
+func TestDevExitCodesTellWhatBecameOfTheApplications(t *testing.T) {
+	t.Parallel()
+	lost := writeFile(t, unplaceable)
+	unreadable := writeFile(t, "kind: [")
+	misnamed := writeFile(t, strings.Replace(unplaceable, "name: lost", "name: not a name", 1))
+	tests := map[string]struct {
+		args   []string
+		code   int
+		stderr string
+	}{
+		"help":              {args: []string{"--help"}},
+		"converged":         {args: []string{"--exit-when-converged", "--timeout", "60s"}},
+		"one lattice":       {args: []string{"--exit-when-converged", "--timeout", "60s", "--lattices", "1"}},
+		"failed for good":   {args: []string{"--exit-when-converged", "--timeout", "60s", "-f", lost}, code: 7, stderr: "lost in default: Could not satisfy spread moon"},
+		"out of time":       {args: []string{"--timeout", "300ms", "--hosts", "0"}, code: 8, stderr: "time is up after 300ms: shop in default is "},
+		"unknown flag":      {args: []string{"--nope"}, code: 2, stderr: "nope"},
+		"argument":          {args: []string{"twice"}, code: 2, stderr: `unexpected argument "twice"`},
+		"no lattices":       {args: []string{"--lattices", "0"}, code: 2, stderr: "not within 1 to 1000"},
+		"no such file":      {args: []string{"-f", "/does/not/exist"}, code: 6, stderr: "/does/not/exist"},
+		"unreadable":        {args: []string{"-f", unreadable}, code: 6, stderr: "app.yaml"},
+		"invalid":           {args: []string{"-f", misnamed}, code: 6, stderr: "is not valid"},
+		"same application":  {args: []string{"-f", lost, "-f", lost}, code: 6, stderr: `both describe application "lost"`},
+		"data is no folder": {args: []string{"--data", lost}, code: 1, stderr: "start embedded server"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr lockedBuffer
+			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+			defer cancel()
+			if code := Run(ctx, append([]string{"dev"}, tt.args...), nil, &stdout, &stderr); code != tt.code {
+				t.Errorf("exit code %d, want %d; stdout:\n%s\nstderr:\n%s", code, tt.code, stdout.String(), stderr.String())
+			}
+			if got := stderr.String(); tt.stderr == "" && got != "" || !strings.Contains(got, tt.stderr) {
+				t.Errorf("stderr is %q, want %q", got, tt.stderr)
+			}
+			if strings.Contains(stdout.String(), "\x1b") {
+				t.Errorf("escape codes without a terminal: %q", stdout.String())
+			}
+		})
+	}
+}
+
+// TestDevKeepsItsData: a second session with the same folder finds the
+// applications of the first.
+func TestDevKeepsItsData(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for i := range 2 {
+		var stdout, stderr lockedBuffer
+		if code := Run(t.Context(), []string{"dev", "--data", dir, "--exit-when-converged", "--timeout", "60s"}, nil, &stdout, &stderr); code != 0 {
+			t.Fatalf("session %d: exit code %d\n%s\n%s", i, code, stdout.String(), stderr.String())
+		}
+		for _, want := range []string{"host     default   a-1 joined (zone=a)", "shop-web to 5 on a-1: ", "shop deployed", "greeter deployed"} {
+			if !strings.Contains(stdout.String(), want) {
+				t.Errorf("session %d does not say %q:\n%s", i, want, stdout.String())
+			}
+		}
+	}
+}
+
+// TestDevServesClientsAndHostsAndLeavesNothing runs a real process: clients
+// and more hosts join, ^C ends it soon, and the temporary folder is gone.
+func TestDevServesClientsAndHostsAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmp := t.TempDir()
+	var out lockedBuffer
+	cmd := exec.Command(self, "dev", "--hosts", "1")
+	cmd.Env = append(os.Environ(), asWadm+"=1", "TMPDIR="+tmp)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+
+	var m []string
+	waitUntil(t, &out, func() bool {
+		m = regexp.MustCompile(`nats://\S+`).FindStringSubmatch(out.String())
+		return m != nil
+	})
+	nc, err := natsconn.Connect(t.Context(), natsconn.Config{Server: strings.TrimSuffix(m[0], ",")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	guests, err := simhost.New(nc.Conn, "guests", simhost.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guests.Close()
+	if _, err := guests.AddHost(simhost.HostConfig{FriendlyName: "guest", Labels: map[string]string{"zone": "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	client, err := api.NewClient(nc.Conn, api.ClientConfig{Lattice: "guests"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := readDevApp(devExamples.ReadFile, "devapps/greeter.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.deploy(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"host     guests    guest joined (zone=x)",
+		"command  guests    scale_component greeter-hello to 3 on guest: ",
+		"status   guests    greeter deployed",
+	} {
+		waitUntil(t, &out, func() bool { return strings.Contains(out.String(), want) })
+	}
+
+	begun := time.Now()
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("ended with %v:\n%s", err, out.String())
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("took %v to stop", took)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestDevTableFitsTheScreen: whatever there is to show, and whatever names hosts
+// have, no line is wider and no table higher than the terminal.
+func TestDevTableFitsTheScreen(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	state := devState{}
+	for i := range 100 {
+		state.apps = append(state.apps, devAppRow{
+			key:    devAppKey{"default", fmt.Sprintf("app-%d", i)},
+			status: tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: strings.Repeat("long ", 50) + "\n\x1b[31mred"}, since: now,
+		})
+		state.hosts = append(state.hosts, devHost{
+			lattice: "default", name: fmt.Sprintf("host-%d-é×", i), runs: map[lattice.WorkloadID]uint32{"web": 3, "http": 0}, last: now, silent: i%2 == 0,
+		})
+	}
+	var out bytes.Buffer
+	v, err := newDevView(devOptions{lattices: 1, hosts: 100}, "nats://127.0.0.1:4222", &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.state = func() devState { return state }
+	v.recent = []happening{{at: time.Second, lattice: "default", kind: "command", text: "scale"}}
+	for _, size := range [][2]int{{80, 24}, {200, 60}, {20, 10}, {1, 1}} {
+		lines := v.table(size[0], size[1], now)
+		if len(lines) > size[1] {
+			t.Errorf("%v: %d lines", size, len(lines))
+		}
+		for _, l := range lines {
+			if len([]rune(l)) > size[0] || strings.ContainsAny(l, "\x1b\n") {
+				t.Errorf("%v: line %q", size, l)
+			}
+		}
+	}
+	text := strings.Join(v.table(80, 24, now), "\n")
+	for _, want := range []string{"APPLICATION", "app-0", "more", "HOST", "web×3  http", "silent 0s", "command  default   scale", "keys: k kill"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("table does not show %q:\n%s", want, text)
+		}
+	}
+}
