@@ -62,7 +62,7 @@ func (p *placement) widenClaims(claims []*claim) {
 				fresh++
 			}
 		}
-		if len(g.free) == 0 || fresh >= g.deficit || p.failing >= maxFailing && !g.free[0].adoptable() {
+		if len(g.free) == 0 || fresh >= g.deficit || p.exhausted(g.claim) && !g.free[0].adoptable() {
 			grow = grow[1:]
 			continue
 		}
@@ -79,14 +79,14 @@ func sum(places []*place) (n uint64) {
 
 // level sets the wanted count of each of a claim's places: what is missing fills
 // the lowest, what is too much comes off the highest. A place with a command in
-// flight takes part and gets its own when it has landed; a silent one stays as
-// it is.
+// flight, or on which one has failed once, takes part and gets its own later; a
+// silent one stays as it is, and one that keeps failing leaves its share to others.
 func (p *placement) level(c *claim) {
 	have := sum(c.places)
 	var open []*place
 	for _, pl := range c.places {
 		pl.want = pl.cur
-		if !pl.host.Silent && p.waiting(pl, c.sc.image) == nil {
+		if !pl.host.Silent && (p.waiting(pl, c.sc.image) == nil || pl.inst != nil && pl.failures < maxFailing) {
 			open = append(open, pl)
 		}
 	}

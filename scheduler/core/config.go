@@ -95,7 +95,7 @@ func (s *State) evalConfig(name string, now time.Time) {
 		return
 	}
 	t := target{Config: name}
-	busy := s.flights[t] != nil || s.waiting(t, "", now) != nil
+	busy := s.nobody() || s.flights[t] != nil || s.waiting(t, "", now) != nil
 	switch {
 	case !c.wanted():
 		s.retireConfig(name, c, fact, busy, now)
@@ -149,7 +149,8 @@ func (s *State) retireConfig(name string, c *configTarget, fact lattice.ConfigFa
 // changed or removed, or a link that named it is still there.
 func (s *State) inUse(c *configTarget) bool {
 	for w := range c.workloads {
-		if u := s.units[w]; u != nil && !u.settled {
+		// What is about to be evaluated is not settled, whatever it was before.
+		if u := s.units[w]; s.dirty.units[w] || u != nil && !u.settled || u == nil && len(s.obs.Holders(w)) > 0 {
 			return true
 		}
 	}

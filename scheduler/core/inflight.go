@@ -38,6 +38,8 @@ type flight struct {
 	deadline time.Time
 	// askAt is when the host is asked whether it has happened, in case its event got lost.
 	askAt time.Time
+	// superseded: an image update that is no longer wanted but may still happen.
+	superseded bool
 	// change: the workload ran already, so the event alone does not confirm; the
 	// inventory does.
 	change bool
@@ -78,6 +80,10 @@ func (s *State) fly(t target, f *flight) {
 	}
 	s.hostFlight[t.Host][t] = f
 }
+
+// nobody tells whether there is no host that could carry out a command that any
+// host may. The next one to join causes a fresh look at links and configurations.
+func (s *State) nobody() bool { return len(s.obs.Hosts) == 0 }
 
 // land takes a command out of flight.
 func (s *State) land(t target) {

@@ -76,7 +76,7 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 	}
 	t := target{Link: id}
 	have, there := s.obs.Links[id]
-	busy := s.flights[t] != nil || s.waiting(t, "", now) != nil
+	busy := s.nobody() || s.flights[t] != nil || s.waiting(t, "", now) != nil
 	switch {
 	case l.want == nil && s.frozen[l.owner]:
 		return

@@ -33,12 +33,12 @@ func (p *placement) spreadProviders() {
 			if needs(c) == 0 {
 				break
 			}
-			if p.failing >= maxFailing && !pl.adoptable() {
+			if p.exhausted(c) && !pl.adoptable() {
 				break
 			}
 			p.give(pl, c)
 		}
-		for needs(c) > 0 && p.failing < maxFailing {
+		for needs(c) > 0 && !p.exhausted(c) {
 			if !p.augment(c, func(o *claim) bool { return uint64(len(o.places))+o.foreign > o.sp.count }) {
 				break
 			}
@@ -126,6 +126,8 @@ func (p *placement) replaceProviders(c *claim) {
 		p.widen()
 		for _, pl := range p.free(c) {
 			if pl.inst == nil {
+				pl.want = 1
+				p.give(pl, c)
 				p.startProvider(pl, c, fmt.Sprintf("takes over from the one on host %s, which runs %s", old.host.ID, old.inst.Image))
 				return
 			}

@@ -74,9 +74,11 @@ func (p *placement) reportScaler(sc *scaler) {
 		}
 		right := c.foreign
 		for _, pl := range c.places {
-			if pl.fl != nil || p.s.flights[target{Host: pl.host.ID, Workload: p.u.id}] != nil {
+			if f := p.s.flights[target{Host: pl.host.ID, Workload: p.u.id}]; f != nil && !f.superseded {
 				moving++
 				r.inFlight++
+			} else if f != nil && !p.right(pl) {
+				r.waiting = append(r.waiting, fmt.Sprintf("Waiting for the end of an earlier update on host %s", pl.host.ID))
 			}
 			if pl.inst != nil {
 				r.have += uint64(pl.inst.Max)
@@ -164,11 +166,14 @@ func (p *placement) right(pl *place) bool {
 }
 
 // soon says what an unmet claim waits for, when it is only a matter of time: an
-// eligible host that is silent, or one that is being cleared.
+// eligible host where a start has failed, that is silent or being cleared.
 func (p *placement) soon(c *claim) string {
 	for _, pl := range p.inOrder() {
 		if !c.eligible(pl.host) {
 			continue
+		}
+		if pl.inst == nil && pl.fl == nil && p.waiting(pl, c.sc.image) != nil {
+			return fmt.Sprintf("Waiting before host %s is asked again", pl.host.ID)
 		}
 		if pl.host.Silent {
 			return fmt.Sprintf("Waiting for host %s, which does not answer", pl.host.ID)

@@ -136,6 +136,9 @@ func (w *world) step(t *testing.T, line string, block []string) {
 			key.Provider = true
 		}
 		x := h.workloads[key]
+		if x == nil {
+			t.Fatalf("%q: nothing to remove", line)
+		}
 		delete(h.workloads, key)
 		if key.Provider {
 			w.emit(h, lattice.ProviderStopped, map[string]any{"provider_id": id, "annotations": x.annotations, "host_id": h.id, "reason": "stop"})
@@ -185,13 +188,19 @@ func (w *world) step(t *testing.T, line string, block []string) {
 			return false
 		})
 	case "clock":
-		w.hosts[lattice.HostID(args[0])].skew = duration(t, args[1])
+		id := lattice.HostID(args[0])
+		if w.hosts[id] == nil {
+			w.hosts[id] = newHost(id)
+		}
+		w.hosts[id].skew = duration(t, args[1])
 	case "cut", "heal":
 		w.hosts[lattice.HostID(args[0])].cut = verb == "cut"
 	case "lose":
 		w.lose(t, args)
 	case "double":
-		w.meddle = func(lattice.EventKind, []byte) []time.Duration { return []time.Duration{0, time.Millisecond, time.Second} }
+		w.meddle = func(lattice.EventKind, []byte) []time.Duration {
+			return []time.Duration{0, time.Millisecond, time.Second}
+		}
 	case "hand":
 		// An operator's command, past us.
 		id, at, _ := strings.Cut(args[1], "@")
@@ -206,7 +215,10 @@ func (w *world) step(t *testing.T, line string, block []string) {
 			}
 			c.Count = uint32(n)
 		}
+		// What an operator does to their own work breaks none of our guarantees.
+		broken := w.broken
 		h.execute(w, c, func(lattice.Reply) {})
+		w.broken = broken
 	case "restart":
 		w.boot()
 	case "down":

@@ -55,6 +55,8 @@ type place struct {
 	// want is the count decided on.
 	want uint64
 	load int
+	// failures in a row of what was last tried here.
+	failures int
 }
 
 // placement is one evaluation of a unit.
@@ -66,8 +68,8 @@ type placement struct {
 	places map[lattice.HostID]*place
 	// widened: every host is in places, not only those that hold something.
 	widened bool
-	// failing counts hosts on which a start has failed and is waiting.
-	failing int
+	// failing counts, by image, hosts on which a start has failed and is waiting.
+	failing map[string]int
 	// held says why what should start does not.
 	held string
 }
@@ -80,12 +82,13 @@ func (s *State) evalUnit(id lattice.Workload, now time.Time) {
 	u := s.units[id]
 	if u == nil {
 		if len(s.obs.Holders(id)) == 0 {
+			s.reviewConfigs(id)
 			return
 		}
 		u = &unit{id: id}
 		s.units[id] = u
 	}
-	p := &placement{s: s, u: u, now: now, places: map[lattice.HostID]*place{}}
+	p := &placement{s: s, u: u, now: now, places: map[lattice.HostID]*place{}, failing: map[string]int{}}
 	p.gather()
 	p.held = s.missing(u)
 	p.daemons()
@@ -125,7 +128,7 @@ func (p *placement) gather() {
 	}
 	for t, b := range p.s.backoffs {
 		if t.Workload == p.u.id && p.now.Before(b.next) && p.s.obs.Holders(p.u.id)[t.Host] == nil {
-			p.failing++
+			p.failing[b.image]++
 		}
 	}
 	for _, pl := range p.inOrder() {
@@ -144,6 +147,9 @@ func (p *placement) at(h *lattice.Host) *place {
 	pl := &place{host: h, inst: h.Workloads[p.u.id], fl: p.s.flights[t], load: len(h.Workloads) + len(p.s.hostFlight[h.ID])}
 	p.places[h.ID] = pl
 	pl.locked = h.Silent || pl.fl != nil
+	if b := p.s.backoffs[t]; b != nil {
+		pl.failures = b.failures
+	}
 	if pl.inst != nil {
 		pl.cur = uint64(pl.inst.Max)
 		pl.blocked = !pl.inst.Managed() || p.s.frozen[pl.inst.App()] && p.s.apps[pl.inst.App()] == nil
@@ -269,11 +275,13 @@ func (p *placement) daemons() {
 	}
 }
 
-// better orders places for new work: what already runs there first, then the
-// place with the fewest instances of the unit, then the least loaded host.
+// better orders places for new work: what already runs there first, then a place
+// where nothing has failed, then the one with the fewest instances of the unit,
+// then the least loaded host.
 func better(a, b *place) int {
 	return cmp.Or(
 		cmp.Compare(boolRank(!a.adoptable()), boolRank(!b.adoptable())),
+		cmp.Compare(a.failures, b.failures),
 		cmp.Compare(a.cur, b.cur), cmp.Compare(a.load, b.load), cmp.Compare(a.host.ID, b.host.ID))
 }
 
@@ -283,6 +291,10 @@ func boolRank(b bool) int {
 	}
 	return 0
 }
+
+// exhausted tells whether a claim's image has failed on so many hosts that only
+// those are tried again.
+func (p *placement) exhausted(c *claim) bool { return p.failing[c.sc.image] >= maxFailing }
 
 // free lists the places that could take a claim's next instance, best first.
 func (p *placement) free(c *claim) []*place {
@@ -327,7 +339,7 @@ func (p *placement) augment(c *claim, spare func(*claim) bool) bool {
 				pl, x = before.pl, before.from
 			}
 		}
-		if free := p.free(at); len(free) > 0 {
+		if free := p.free(at); len(free) > 0 && (free[0].adoptable() || !p.exhausted(at)) {
 			return finish(free[0])
 		}
 		for _, pl := range p.inOrder() {

@@ -546,11 +546,13 @@ func (w *world) emit(h *host, kind lattice.EventKind, data any) {
 	}
 }
 
+func newHost(id lattice.HostID) *host { return &host{id: id, interval: 10 * time.Second} }
+
 // addHost starts a host.
 func (w *world) addHost(id lattice.HostID, labels map[string]string) *host {
 	h := w.hosts[id]
 	if h == nil {
-		h = &host{id: id, interval: 10 * time.Second}
+		h = newHost(id)
 		w.hosts[id] = h
 	}
 	h.alive, h.cut, h.labels, h.workloads, h.busy = true, false, labels, map[lattice.Workload]*workload{}, time.Time{}

@@ -350,8 +350,10 @@ func (s *State) componentScaled(h *Host, ev Event, at int64, ch *Changes) {
 		if have == nil {
 			return
 		}
-		if have.updated != 0 && at-have.updated < int64(updateEcho) && have.Image == c.Image {
-			// The host announces the end of the old code, not of the workload.
+		if have.Image != c.Image || have.updated != 0 && at-have.updated < int64(updateEcho) {
+			// After an update the host announces the end of the old code under the new
+			// image; the workload goes on. Another image than the known one means that
+			// the update's own event was lost or is late.
 			ch.AskInventory = true
 			return
 		}
@@ -371,7 +373,7 @@ func (s *State) componentScaled(h *Host, ev Event, at int64, ch *Changes) {
 	ch.AskInventory = true
 	next := Instance{Image: c.Image, Annotations: have.Annotations, Max: c.Max}
 	if have.Image != c.Image {
-		next.Annotations, next.updated = c.Annotations, at
+		next.Annotations = c.Annotations
 	}
 	s.set(h, w, next, at, ch)
 }
@@ -447,17 +449,17 @@ func (s *State) SetLinks(links []Link) []LinkID {
 func (s *State) set(h *Host, id Workload, next Instance, at int64, ch *Changes) {
 	have := h.Workloads[id]
 	if have == nil {
-		if h.gone[id] > at {
+		// Newer lists don't have it, even if the time of its going is forgotten.
+		if max(h.gone[id], h.inventory) > at {
 			return
 		}
 	} else {
 		if have.time > at {
 			return
 		}
-		if next.updated == 0 {
-			next.updated = have.updated
-		}
-		if next.Image == have.Image {
+		if next.updated = have.updated; next.Image != have.Image {
+			next.updated = at
+		} else {
 			next.Health = have.Health
 		}
 	}

@@ -1,0 +1,36 @@
+# A host's clock is an hour ahead, another's an hour behind: what they say is
+# ordered by their own clocks.
+clock a 1h
+clock b -1h
+host a
+host b
+deploy shop
+  component web image=web:1 instances=4
+run 30s
+|   0.102 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
+|   0.102 scale shop-web@b to 2 of web:1 (spread default wants 2 here, nothing runs)
+|   0.102 status shop: reconciling Scaling component on 2 host(s)
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
+show
+| on a: shop-web=2/web:1/default
+| on b: shop-web=2/web:1/default
+# A clock is set back by three hours while the host runs. What it says counts
+# again from its second heartbeat on.
+clock a -2h
+remove shop-web@a
+run 60s
+|  50.000 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
+|  50.000 status shop: reconciling Scaling component on 1 host(s)
+|  50.001 status shop: deployed 
+show
+| on a: shop-web=2/web:1/default
+| on b: shop-web=2/web:1/default
+remove shop-web@a
+run 1s
+|  90.000 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
+|  90.000 status shop: reconciling Scaling component on 1 host(s)
+|  90.001 status shop: deployed 
+show
+| on a: shop-web=2/web:1/default
+| on b: shop-web=2/web:1/default
