@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -353,5 +352,3 @@ func (f *Fleet) beat(now time.Time) {
 	default: // the connection is slower than the beat
 	}
 }
-
-func (f *Fleet) log() *slog.Logger { return f.cfg.Log }

@@ -70,7 +70,7 @@ func (f *Fleet) putMember(base context.Context, now time.Time) {
 				f.rev, f.gone = max(f.rev, rev), false
 			default:
 				// Refused: the watch will tell whether it has expired or whose it is.
-				f.log().Debug("membership record not written", "err", err)
+				f.cfg.Log.Debug("membership record not written", "err", err)
 				f.nextPut = now.Add(f.cfg.Refresh / 8)
 			}
 		})
@@ -234,7 +234,7 @@ func (f *Fleet) propose(base context.Context, p Proposal) {
 		f.mail.post(func(now time.Time) {
 			f.proposing = false
 			if err != nil {
-				f.log().Debug("view not written", "expect", p.Expect, "cause", p.View.Cause, "err", err)
+				f.cfg.Log.Debug("view not written", "expect", p.Expect, "cause", p.View.Cause, "err", err)
 				// The winner's view is on its way; so is one's own, if it was stored unheard.
 				f.proposeAt = now.Add(f.cfg.Roster.Rank)
 				return

@@ -333,6 +333,30 @@ func TestAPlannedStopLeavesKeysForLessThanHalfASecond(t *testing.T) {
 	})
 }
 
+func TestADrainedInstanceOwnsNothingAndStays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 100)
+		is := r.fleetOf(3)
+		is[1].fleet.Drain()
+		time.Sleep(5 * time.Second)
+		r.mustCover("after the drain")
+		if _, worst := r.gaps(); worst > 500*time.Millisecond {
+			t.Errorf("worst gap %s", worst)
+		}
+		if n := len(is[1].held()); n != 0 {
+			t.Errorf("still owns %d keys", n)
+		}
+		time.Sleep(time.Minute)
+		if s := is[1].fleet.Status(); s.Ready || !s.Draining || s.Reason != "draining" {
+			t.Errorf("status %+v", s)
+		}
+		if n := len(is[1].held()); n != 0 {
+			t.Errorf("owns %d keys again", n)
+		}
+	})
+}
+
 func TestAJoinIsRampedAndMovesOnlyItsShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -506,6 +530,29 @@ func TestARestartUnderTheSameNameMovesNothing(t *testing.T) {
 		}
 		is[1].cancel()
 		<-is[1].done
+	})
+}
+
+func TestALoneInstanceComesBackUnderAnotherNameWithinASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 60)
+		is := r.fleetOf(1)
+		if err := r.stop(is[0]); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		i := r.start("another")
+		time.Sleep(1200 * time.Millisecond)
+		if err := i.fleet.Ready(); err != nil {
+			t.Error(err)
+		}
+		r.mustCover("after the start")
+		for k, c := range i.held() {
+			if err := c.MayAct(); err != nil {
+				t.Fatalf("%s: may not act after an orderly stop: %v", k, err)
+			}
+		}
 	})
 }
 

@@ -131,6 +131,9 @@ func DecodeBeat(p []byte) (Beat, error) {
 	if err := b.validate(); err != nil {
 		return Beat{}, fmt.Errorf("decode beat: %w", err)
 	}
+	if len(b.Silent) == 0 {
+		b.Silent = nil // as it would be sent
+	}
 	return b, nil
 }
 

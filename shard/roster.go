@@ -166,9 +166,6 @@ func (r *Roster) Saw(now time.Time, v View) (excluded bool) {
 // NoView notes that there is no view yet.
 func (r *Roster) NoView() { r.viewLoaded = true }
 
-// Forget drops the view: its store was lost. The next one counts whatever its revision.
-func (r *Roster) Forget() { r.view, r.viewAt = View{}, time.Time{} }
-
 // View gives the view last seen; Rev 0: none.
 func (r *Roster) View() View { return r.view }
 
@@ -231,7 +228,11 @@ func (r *Roster) dead(now time.Time, m ViewMember) bool {
 	if recorded && rec.Member.Incarnation != m.Incarnation && r.living(now, rec.Member.Incarnation) {
 		return true // it has started again
 	}
-	if r.silence(now, m.Incarnation) < r.cfg.Suspect {
+	limit := r.cfg.Suspect
+	if !recorded && !r.heard[m.Incarnation].any {
+		limit /= 2 // without a record and never heard here: left over from before
+	}
+	if r.silence(now, m.Incarnation) < limit {
 		return false
 	}
 	if len(r.view.Members) < r.cfg.Voters || !recorded || rec.Member.Incarnation != m.Incarnation {

@@ -73,6 +73,9 @@ func (f *Fleet) publish(now time.Time) {
 		return
 	}
 	f.nextStatus = now.Add(250 * time.Millisecond)
+	if !f.settled {
+		f.nextStatus = now.Add(tick) // somebody waits for it
+	}
 	c := f.hold.Counts()
 	s := Status{
 		Instance: f.me.ID, Incarnation: f.me.Incarnation, Fingerprint: f.me.Fingerprint,

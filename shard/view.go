@@ -60,6 +60,9 @@ func DecodeView(b []byte) (View, error) {
 	if err := v.validate(); err != nil {
 		return View{}, fmt.Errorf("decode view: %w", err)
 	}
+	if len(v.Overrides) == 0 {
+		v.Overrides = nil // as it would be stored
+	}
 	return v, nil
 }
 
