@@ -65,6 +65,8 @@ var (
 	ErrFenced = errors.New("fenced by a newer claim")
 	// ErrUnknownOutcome: the write may or may not be stored. The claim must be renewed.
 	ErrUnknownOutcome = errors.New("outcome of the write is unknown")
+	// ErrTooLarge: the state does not fit into the ledger; nothing was stored.
+	ErrTooLarge = errors.New("too large to be stored")
 	// ErrUndelivered: nobody listens on the subject of a request.
 	ErrUndelivered = errors.New("nobody listens")
 	// ErrNoAnswer: a request was not answered in time, or not readably.
@@ -83,9 +85,9 @@ type Ledger interface {
 	// InDoubt lists appended commands younger than the ledger's memory without a
 	// note of their outcome, oldest first.
 	InDoubt(ctx context.Context, c Claim) ([]lattice.Command, error)
-	// SaveState replaces the lattice's stored state.
+	// SaveState replaces the lattice's stored state; ErrTooLarge when it does not fit.
 	SaveState(ctx context.Context, c Claim, state []byte) error
-	// LoadState reads it; nil when there is none.
+	// LoadState reads it; nil when there is none that can be read.
 	LoadState(ctx context.Context, c Claim) ([]byte, error)
 }
 

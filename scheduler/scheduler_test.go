@@ -1,6 +1,7 @@
 package scheduler_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -354,6 +355,38 @@ func TestUnreadableSnapshotIsSetAside(t *testing.T) {
 		}
 		cancel()
 		<-done
+	})
+}
+
+func TestASnapshotThatIsTooLargeIsStoredWithoutHosts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		var tried, stored [][]byte
+		p.save = func(b []byte) error {
+			tried = append(tried, b)
+			if bytes.Contains(b, []byte(`"hosts"`)) {
+				return fmt.Errorf("save state: %w", scheduler.ErrTooLarge)
+			}
+			stored = append(stored, b)
+			return nil
+		}
+		done, cancel := own(t, p, scheduler.Claim{})
+		time.Sleep(time.Minute) // of the bubble: the snapshot falls due
+		synctest.Wait()
+		if len(stored) == 0 || !bytes.Contains(stored[len(stored)-1], []byte("shop")) {
+			t.Errorf("stored: %s", stored)
+		}
+		if p.count("send") != 1 {
+			t.Errorf("nothing was decided: %v", p.calls)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("own ended with %v", err)
+		}
+		if len(tried) != len(stored)+1 {
+			t.Errorf("the hosts were tried %d times, want once", len(tried)-len(stored))
+		}
 	})
 }
 

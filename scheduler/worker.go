@@ -34,6 +34,8 @@ type worker struct {
 	// saveAt is when the snapshot of the hosts is due; zero when it is not.
 	saveAt time.Time
 	wakeAt time.Time
+	// hostless: a whole snapshot was too large.
+	hostless bool
 
 	// foldedAt is when the current input had been brought into the state.
 	foldedAt time.Time
@@ -145,7 +147,7 @@ func (w *worker) leave(ctx context.Context, err error) error {
 		// Time to store is short and has its own limit; the successor can do without.
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		if err := w.s.deps.Ledger.SaveState(last, w.claim, w.state.Snapshot()); err != nil {
+		if err := w.save(last, w.state.Snapshot()); err != nil {
 			w.log.Warn("last snapshot not stored", "error", err)
 		}
 	}
@@ -292,10 +294,18 @@ func (w *worker) wake(at time.Time) {
 	w.timer.Reset(max(time.Until(at), 0))
 }
 
-// save stores a snapshot and ends the wait for one.
+// save stores a snapshot and ends the wait for one. When it is too large, it and
+// all later ones go without the hosts.
 func (w *worker) save(ctx context.Context, state []byte) error {
 	w.saveAt = time.Time{}
-	if err := w.s.deps.Ledger.SaveState(ctx, w.claim, state); err != nil {
+	err := w.s.deps.Ledger.SaveState(ctx, w.claim, state)
+	if errors.Is(err, ErrTooLarge) && !w.hostless {
+		w.hostless = true
+		w.log.Warn("lattice is too large for a whole snapshot; a successor has to ask all of its hosts", "bytes", len(state), "error", err)
+		w.state.OmitHosts()
+		err = w.s.deps.Ledger.SaveState(ctx, w.claim, w.state.Snapshot())
+	}
+	if err != nil {
 		return fmt.Errorf("save state: %w", err)
 	}
 	return nil

@@ -10,8 +10,10 @@ import (
 
 // What the fuzz targets and tables reach.
 var (
-	AckSubject = ackSubject
-	Covers     = covers
+	AckSubject  = ackSubject
+	Covers      = covers
+	EncodeState = newStateCodec().encode
+	DecodeState = newStateCodec().decode
 )
 
 // Doubt pairs the messages of a lattice's command subject.

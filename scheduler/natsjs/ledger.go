@@ -47,7 +47,8 @@ type Ledger struct {
 	// writes numbers message ids within this process.
 	writes atomic.Uint64
 	// nonce keeps the ids of two processes apart that were given one epoch by mistake.
-	nonce string
+	nonce  string
+	states stateCodec
 
 	running atomic.Bool
 	wake    chan struct{}
@@ -63,9 +64,10 @@ var _ scheduler.Ledger = (*Ledger)(nil)
 func NewLedger(s *Streams) *Ledger {
 	return &Ledger{
 		s: s, log: s.log,
-		nonce: strconv.FormatUint(rand.Uint64(), 36),
-		wake:  make(chan struct{}, 1),
-		notes: map[scheduler.Claim][]string{},
+		nonce:  strconv.FormatUint(rand.Uint64(), 36),
+		states: newStateCodec(),
+		wake:   make(chan struct{}, 1),
+		notes:  map[scheduler.Claim][]string{},
 	}
 }
 
@@ -134,43 +136,6 @@ func (l *Ledger) encode(cmds []lattice.Command) ([][]byte, error) {
 	}
 	b.WriteByte(']')
 	return append(all, b.Bytes()), nil
-}
-
-// SaveState replaces the lattice's stored state.
-func (l *Ledger) SaveState(ctx context.Context, c scheduler.Claim, state []byte) error {
-	if err := check(c); err != nil {
-		return fmt.Errorf("save state: %w", err)
-	}
-	if most := int(l.s.nc.MaxPayload()) - headerRoom; len(state) > most {
-		return fmt.Errorf("save state: it has %d bytes, the server takes %d", len(state), most)
-	}
-	if err := l.write(ctx, c, stateSubject+c.Key.Token(), state, 0, true); err != nil {
-		return fmt.Errorf("save state: %w", err)
-	}
-	return nil
-}
-
-// LoadState reads the lattice's stored state; nil when there is none.
-func (l *Ledger) LoadState(ctx context.Context, c scheduler.Claim) ([]byte, error) {
-	if err := check(c); err != nil {
-		return nil, fmt.Errorf("load state: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.s.cfg.APITimeout)
-	defer cancel()
-	if err := l.current(ctx, c); err != nil {
-		return nil, fmt.Errorf("load state: %w", err)
-	}
-	m, err := l.get(ctx, getRequest{LastFor: stateSubject + c.Key.Token()})
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("load state: %w", err)
-	}
-	if m.Data == nil {
-		m.Data = []byte{}
-	}
-	return m.Data, nil
 }
 
 // current makes sure that a read sees the claim, and that nobody has a newer

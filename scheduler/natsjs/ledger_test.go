@@ -168,9 +168,6 @@ func TestStateIsReplaced(t *testing.T) {
 	if n := subjectMessages(t, js, "wadm.state.default.default"); n != 1 {
 		t.Errorf("%d states are kept", n)
 	}
-	if err := l.SaveState(t.Context(), c, make([]byte, 2<<20)); err == nil || errors.Is(err, scheduler.ErrUnknownOutcome) {
-		t.Errorf("too large a state: %v", err)
-	}
 }
 
 func TestLargeBatchesAreStoredInParts(t *testing.T) {
