@@ -1,0 +1,162 @@
+//go:build cluster
+
+package natskv_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/shard"
+	"wadm/shard/natskv"
+	"wadm/shard/shardtest"
+)
+
+// startCluster runs three servers with routes between them.
+func startCluster(t *testing.T) []*server.Server {
+	t.Helper()
+	var ports []int
+	var routes []string
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[len(ports)-1]))
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []*server.Server
+	for i := range 3 {
+		s, err := server.NewServer(&server.Options{
+			ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
+			JetStream: true, StoreDir: t.TempDir(),
+			Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[i]},
+			Routes:  server.RoutesFromStr(strings.Join(routes, ",")),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+		all = append(all, s)
+	}
+	for _, s := range all {
+		if !s.ReadyForConnections(20 * time.Second) {
+			t.Fatal("server not ready")
+		}
+	}
+	return all
+}
+
+func TestLossOfTheLedgersLeaderMovesNothing(t *testing.T) {
+	servers := startCluster(t)
+	urls := make([]string, len(servers))
+	for i, s := range servers {
+		urls[i] = s.ClientURL()
+	}
+	cfg := natskv.Config{Replicas: 3, Storage: jetstream.FileStorage, LedgerBytes: 64 << 20}
+	f := &fleet{t: t, effects: shardtest.NewEffects()}
+	var all []*member
+	var admin *natskv.Store
+	for i := range 4 {
+		nc, err := nats.Connect(strings.Join(urls, ","), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+			nats.ReconnectJitter(10*time.Millisecond, 10*time.Millisecond), nats.ReconnectBufSize(-1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		var st *natskv.Store
+		eventually(t, "the cluster takes streams", func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			st, err = natskv.Open(ctx, nc, cfg)
+			return err == nil
+		})
+		if i == 0 {
+			admin = st
+			for i := range 60 {
+				k := shard.Key(fmt.Sprintf("t.l%d", i))
+				if err := st.Registry().Register(t.Context(), k); err != nil {
+					t.Fatal(err)
+				}
+				f.keys = append(f.keys, k)
+			}
+		}
+		all = append(all, f.run(shard.MemberID(fmt.Sprintf("wadm-%d", i)), st, st.JetStream(), nc.Close, quick))
+	}
+	t.Cleanup(func() {
+		for _, m := range all {
+			m.cancel()
+		}
+		for _, m := range all {
+			<-m.done
+		}
+	})
+	whole := func() bool {
+		for _, m := range all {
+			v := m.fleet.Status().View
+			if m.fleet.Ready() != nil || len(v.Members) != 4 {
+				return false
+			}
+			for _, vm := range v.Members {
+				if vm.Units != 4 {
+					return false
+				}
+			}
+		}
+		return f.covered() == nil
+	}
+	eventually(t, "the fleet is whole", whole)
+	before, rev := f.placement(), all[0].fleet.Status().View.Rev
+
+	st, err := admin.JetStream().Stream(t.Context(), natskv.DefaultLedger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := st.CachedInfo().Cluster.Leader
+	began := time.Now()
+	for _, s := range servers {
+		if s.Name() == leader {
+			s.Shutdown()
+		}
+	}
+	for began := time.Now(); ; {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := admin.Put(ctx, "probe.key", shard.Record{Owner: "x", Incarnation: "x", State: shard.Released}, lastSeq(ctx, admin))
+		cancel()
+		if err == nil {
+			break
+		}
+		if time.Since(began) > 60*time.Second {
+			t.Fatalf("ledger does not take writes again: %v", err)
+		}
+	}
+	t.Logf("the ledger takes writes again after %s", time.Since(began))
+	eventually(t, "the fleet is whole again", whole)
+	t.Logf("the fleet is whole again after %s", time.Since(began))
+	if m := moved(before, f.placement()); m != 0 {
+		t.Errorf("%d keys moved", m)
+	}
+	if got := all[0].fleet.Status().View; got.Rev != rev {
+		t.Errorf("view %d after %d: %s", got.Rev, rev, got.Cause)
+	}
+	checkLedger(t, admin.JetStream())
+}
+
+func lastSeq(ctx context.Context, s *natskv.Store) uint64 {
+	h, err := s.Last(ctx, "probe.key")
+	if err != nil {
+		return 0
+	}
+	return h.Seq
+}
