@@ -252,7 +252,7 @@ func TestATakeOverOfThousandsIsQuickAndBounded(t *testing.T) {
 		r.crash(is[1])
 		time.Sleep(5 * time.Second)
 		r.mustCover("after the crash")
-		if p50, worst := r.gaps(); worst > 3200*time.Millisecond {
+		if p50, worst := r.gaps(); worst > 2500*time.Millisecond {
 			t.Errorf("p50 %s, worst %s", p50, worst)
 		}
 	})

@@ -48,7 +48,7 @@ type HoldingsConfig struct {
 	// Parallel is the most claims being written at a time; default 64. Too small
 	// makes a take-over slow, too large floods the ledger after a crash.
 	Parallel int
-	// Rate is the most claims begun per second, with bursts of Parallel; default 2000.
+	// Rate is the most claims begun per second, with bursts of Parallel; default 5000.
 	Rate float64
 	// MaxRecovering is the most keys that are claimed but have not recovered yet,
 	// each counted for at most RecoverLimit; 0: no limit.
@@ -63,7 +63,7 @@ type HoldingsConfig struct {
 	// different rates, 1.25 s from the last check to the wire and over it.
 	Quarantine time.Duration
 	// Settle is the least time between a claim that took over without a release
-	// and its first effect, whatever the silence was; default 500 ms. It covers a
+	// and its first effect, whatever the silence was; default 250 ms. It covers a
 	// holder that lived unheard and learns of the claim only by watching.
 	Settle time.Duration
 	// MaxDraining is the most keys being given up at a time, each counted for at
@@ -89,7 +89,7 @@ func (c HoldingsConfig) WithDefaults() HoldingsConfig {
 		c.Parallel = 64
 	}
 	if c.Rate == 0 {
-		c.Rate = 2000
+		c.Rate = 5000
 	}
 	if c.MaxDraining == 0 {
 		c.MaxDraining = 64
@@ -98,7 +98,7 @@ func (c HoldingsConfig) WithDefaults() HoldingsConfig {
 	set(&c.RecoverLimit, 5*time.Second)
 	set(&c.HandOff, 5*time.Second)
 	set(&c.Quarantine, 2300*time.Millisecond)
-	set(&c.Settle, 500*time.Millisecond)
+	set(&c.Settle, 250*time.Millisecond)
 	set(&c.BackOffMin, 100*time.Millisecond)
 	set(&c.BackOffMax, 5*time.Second)
 	set(&c.Pass, 5*time.Second)
