@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// maxNotes bounds the outcomes that wait to be stored. Beyond it the oldest
-	// claim's are dropped: a lost note costs a successor patience.
+	// maxNotes bounds the outcomes that wait to be stored. What comes beyond it is
+	// dropped: a lost note costs a successor patience.
 	maxNotes = 100_000
 	// maxInDoubt bounds the messages one recovery reads.
 	maxInDoubt = 100_000
@@ -75,28 +75,44 @@ func (l *Ledger) Run(ctx context.Context) error {
 	}
 }
 
-// storeNotes writes what is queued now, one message per claim.
+// storeNotes writes what is queued now, one message per claim where it fits.
 func (l *Ledger) storeNotes(ctx context.Context) {
 	l.mu.Lock()
 	notes := l.notes
 	l.notes, l.ids = map[scheduler.Claim][]string{}, 0
 	l.mu.Unlock()
 	for c, ids := range notes {
-		for part := range slices.Chunk(ids, 1000) {
-			data, err := json.Marshal(note{Resolved: part})
-			if err == nil {
-				err = l.write(ctx, c, commandSubject+c.Key.Token(), data, l.s.cfg.CommandTTL, false)
-			}
-			switch {
-			case err == nil:
-			case errors.Is(err, scheduler.ErrFenced):
-				// The successor has read the ledger already.
-				l.log.Debug("note of outcomes fenced", "tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch)
-			default:
-				l.log.Warn("note of outcomes not stored", "tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch, "error", err)
-			}
+		err := l.storeNote(ctx, c, ids)
+		switch {
+		case err == nil:
+		case errors.Is(err, scheduler.ErrFenced):
+			// The successor has read the ledger already.
+			l.log.Debug("note of outcomes fenced", "tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch)
+		default:
+			l.log.Warn("note of outcomes not stored", "tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch, "error", err)
 		}
 	}
+}
+
+func (l *Ledger) storeNote(ctx context.Context, c scheduler.Claim, ids []string) error {
+	encoded := make([][]byte, len(ids))
+	for i, id := range ids {
+		var err error
+		if encoded[i], err = json.Marshal(id); err != nil {
+			return err
+		}
+	}
+	parts, err := pack(`{"resolved":[`, encoded, "]}", l.s.mostBytes())
+	if err != nil {
+		return err
+	}
+	for _, data := range parts {
+		// Stored later than the commands, it outlives them.
+		if err := l.write(ctx, c, commandSubject+c.Key.Token(), data, l.s.cfg.CommandTTL, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // InDoubt lists the commands the ledger still remembers without a note of their

@@ -1,7 +1,6 @@
 package natsjs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,7 +90,14 @@ func (l *Ledger) Append(ctx context.Context, c scheduler.Claim, cmds []lattice.C
 	if err := check(c); err != nil {
 		return fmt.Errorf("append commands: %w", err)
 	}
-	batches, err := l.encode(cmds)
+	encoded := make([][]byte, len(cmds))
+	for i, cmd := range cmds {
+		var err error
+		if encoded[i], err = json.Marshal(cmd); err != nil {
+			return fmt.Errorf("append commands: encode %s: %w", cmd.ID, err)
+		}
+	}
+	batches, err := pack("[", encoded, "]", l.s.mostBytes())
 	if err != nil {
 		return fmt.Errorf("append commands: %w", err)
 	}
@@ -109,33 +115,30 @@ func (l *Ledger) Append(ctx context.Context, c scheduler.Claim, cmds []lattice.C
 	return nil
 }
 
-// encode makes JSON arrays, each small enough for one message.
-func (l *Ledger) encode(cmds []lattice.Command) ([][]byte, error) {
-	most := int(l.s.nc.MaxPayload()) - headerRoom
+// pack joins encoded values with commas between head and tail, into as many
+// messages of at most most bytes as it takes.
+func pack(head string, values [][]byte, tail string, most int) ([][]byte, error) {
 	var all [][]byte
-	var b bytes.Buffer
-	for _, cmd := range cmds {
-		one, err := json.Marshal(cmd)
-		if err != nil {
-			return nil, fmt.Errorf("encode command %s: %w", cmd.ID, err)
+	var b []byte
+	for _, v := range values {
+		if n := len(head) + len(v) + len(tail); n > most {
+			return nil, fmt.Errorf("%w: %d bytes in one message, the server takes %d: %.200s", scheduler.ErrTooLarge, n, most, v)
 		}
-		if len(one)+2 > most {
-			return nil, fmt.Errorf("command %s has %d bytes, the server takes %d", cmd.ID, len(one), most)
+		switch {
+		case b == nil:
+			b = append(b, head...)
+		case len(b)+1+len(v)+len(tail) > most:
+			all = append(all, append(b, tail...))
+			b = []byte(head)
+		default:
+			b = append(b, ',')
 		}
-		if b.Len() > 0 && b.Len()+len(one)+2 > most {
-			b.WriteByte(']')
-			all = append(all, bytes.Clone(b.Bytes()))
-			b.Reset()
-		}
-		sep := byte(',')
-		if b.Len() == 0 {
-			sep = '['
-		}
-		b.WriteByte(sep)
-		b.Write(one)
+		b = append(b, v...)
 	}
-	b.WriteByte(']')
-	return append(all, b.Bytes()), nil
+	if b == nil {
+		return nil, nil
+	}
+	return append(all, append(b, tail...)), nil
 }
 
 // current makes sure that a read sees the claim, and that nobody has a newer

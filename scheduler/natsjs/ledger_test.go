@@ -2,6 +2,7 @@ package natsjs_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -170,29 +171,189 @@ func TestStateIsReplaced(t *testing.T) {
 	}
 }
 
-func TestLargeBatchesAreStoredInParts(t *testing.T) {
+// messages reads what the ledger holds on a subject, oldest first.
+func messages(t testing.TB, js jetstream.JetStream, subject string) (all []*jetstream.RawStreamMsg) {
+	t.Helper()
+	st, err := js.Stream(t.Context(), "wadm_ledger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := uint64(1); ; {
+		m, err := st.GetMsg(t.Context(), seq, jetstream.WithGetMsgSubject(subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, seq = append(all, m), m.Sequence+1
+	}
+}
+
+func TestLargeDecisionsAreStoredInParts(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t, natstest.WithMaxPayload(64<<10))
 	js := srv.JetStream(t)
 	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	background(t, l.Run)
 	c := claim(t, js, lattice1("default"))
 	var all []string
-	for i := range 1000 {
-		all = append(all, fmt.Sprintf("%04d", i))
+	for i := range 5000 {
+		all = append(all, fmt.Sprintf("default.default.%d.%d", c.Epoch, i))
 	}
 	if err := l.Append(t.Context(), c, commands(all...)); err != nil {
 		t.Fatal(err)
 	}
-	if n := subjectMessages(t, js, "wadm.cmd.default.default"); n < 2 || n > 5 {
-		t.Errorf("%d messages", n)
+	parts := messages(t, js, "wadm.cmd.default.default")
+	if len(parts) < 10 || len(parts) > 20 {
+		t.Errorf("%d messages", len(parts))
+	}
+	for _, m := range parts {
+		// Every part is under the fence and forgotten like any other.
+		if m.Header.Get("Nats-TTL") != "180s" || m.Header.Get("Nats-Expected-Last-Subject-Sequence") != fmt.Sprint(c.Epoch) {
+			t.Errorf("message %d: %v", m.Sequence, m.Header)
+		}
 	}
 	if diff := cmp.Diff(all, inDoubt(t, l, c)); diff != "" {
 		t.Error(diff)
 	}
+	// The notes of all but a few come in parts too, across the commands' borders.
+	if err := l.Resolve(t.Context(), c, append(all[:2500:2500], all[2502:4999]...)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "notes", func() bool { return len(inDoubt(t, l, c)) == 3 })
+	if diff := cmp.Diff([]string{all[2500], all[2501], all[4999]}, inDoubt(t, l, c)); diff != "" {
+		t.Error(diff)
+	}
 	huge := commands("huge")
 	huge[0].Reason = strings.Repeat("x", 64<<10)
-	if err := l.Append(t.Context(), c, huge); err == nil || errors.Is(err, scheduler.ErrUnknownOutcome) {
+	if err := l.Append(t.Context(), c, huge); !errors.Is(err, scheduler.ErrTooLarge) || errors.Is(err, scheduler.ErrUnknownOutcome) {
 		t.Errorf("huge command: %v", err)
+	}
+}
+
+// The limit of the stream may be lower than that of the connection.
+func TestPartsFitTheStream(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	open(t, srv.Connect(t), natsjs.Config{})
+	cfg := streamConfig(t, js, "wadm_ledger")
+	cfg.MaxMsgSize = 32 << 10
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	var all []string
+	for i := range 1000 {
+		all = append(all, fmt.Sprint(i))
+	}
+	if err := l.Append(t.Context(), c, commands(all...)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(all, inDoubt(t, l, c)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A part that is refused after another was stored leaves a decision half there.
+func TestADecisionStoredInPartIsOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	cfg := streamConfig(t, js, "wadm_ledger")
+	cfg.MaxBytes = 1200 << 10
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	cmds := commands("a", "b", "c")
+	for i := range cmds {
+		cmds[i].Reason = strings.Repeat("x", 800<<10)
+	}
+	if err := l.Append(t.Context(), c, cmds); !errors.Is(err, scheduler.ErrUnknownOutcome) {
+		t.Errorf("append: %v", err)
+	}
+	if diff := cmp.Diff([]string{"a"}, inDoubt(t, l, c)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCommandsInDoubtAreFoundAmongThoseOfManyLattices(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	own := srv.Connect(t)
+	l := natsjs.NewLedger(open(t, own, natsjs.Config{}))
+	c := claim(t, js, lattice1("l0"))
+	data, err := json.Marshal(commands("other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for i := range 10_000 {
+		if i%500 == 0 {
+			want = append(want, fmt.Sprint(i))
+			if err := l.Append(t.Context(), c, commands(fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := js.PublishAsync(fmt.Sprintf("wadm.cmd.default.l%d", 1+i%2000), data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-time.After(patience):
+		t.Fatal("not published")
+	}
+	for key, want := range map[string][]string{"l0": want, "none": {}} {
+		c := c
+		if key != "l0" {
+			c = claim(t, js, lattice1(key))
+		}
+		before := own.Stats()
+		if diff := cmp.Diff(want, inDoubt(t, l, c)); diff != "" {
+			t.Error(diff)
+		}
+		// One request for the claim, one for each message, one that finds no more.
+		if n := own.Stats().OutMsgs - before.OutMsgs; n != uint64(len(want))+2 {
+			t.Errorf("%s: %d requests for %d messages", key, n, len(want))
+		}
+	}
+}
+
+// BenchmarkInDoubt measures a take-over's look at the ledger: no message of its
+// lattice, or 100, among 10,000 of others.
+func BenchmarkInDoubt(b *testing.B) {
+	srv := natstest.Start(b)
+	js := srv.JetStream(b)
+	l := natsjs.NewLedger(open(b, srv.Connect(b), natsjs.Config{}))
+	claims := map[int]scheduler.Claim{0: claim(b, js, lattice1("none")), 100: claim(b, js, lattice1("l0"))}
+	data, err := json.Marshal(commands("a", "b"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 10_100 {
+		key := "l0"
+		if i%101 != 0 {
+			key = fmt.Sprintf("l%d", 1+i%2000)
+		}
+		if _, err := js.PublishAsync("wadm.cmd.default."+key, data); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	for _, n := range []int{0, 100} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := l.InDoubt(b.Context(), claims[n]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

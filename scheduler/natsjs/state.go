@@ -35,7 +35,7 @@ func (l *Ledger) SaveState(ctx context.Context, c scheduler.Claim, state []byte)
 		return fmt.Errorf("save state of %d bytes: %w: the most is %d", len(state), scheduler.ErrTooLarge, maxState)
 	}
 	data := l.states.encode(state)
-	if most := int(l.s.nc.MaxPayload()) - headerRoom; len(data) > most {
+	if most := l.s.mostBytes(); len(data) > most {
 		return fmt.Errorf("save state: %w: it has %d bytes, compressed %d; the server takes %d", scheduler.ErrTooLarge, len(state), len(data), most)
 	}
 	err := l.write(ctx, c, stateSubject+c.Key.Token(), data, 0, true)

@@ -138,7 +138,7 @@ func TestPlainStatesAreReadAndDamagedOnesLeftAside(t *testing.T) {
 	for _, damaged := range []string{
 		"\x28\xb5\x2f\xfd", "\x28\xb5\x2f\xfd\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
 		string(natsjs.EncodeState([]byte("whole")))[:8],
-		string(natsjs.EncodeState(make([]byte, 257<<20))), // more than a state may be
+		"\x28\xb5\x2f\xfd\xe0\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00", // 4 GiB, it says
 	} {
 		if got := load(damaged); got != nil {
 			t.Errorf("%q: %q", damaged, got)

@@ -174,6 +174,8 @@ type Streams struct {
 
 	// ledgerID tells one ledger from another that took its place.
 	ledgerID string
+	// ledgerMost is the largest message the ledger's settings allow; 0 for any.
+	ledgerMost int
 
 	mu      sync.Mutex
 	tenants map[tenancy.Tenant]*events
@@ -204,6 +206,7 @@ func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Streams, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.ledgerMost = max(0, int(ledger.Config.MaxMsgSize))
 	s.ledgerID = ledger.Created.UTC().Format(time.RFC3339Nano)
 	if _, err := s.ensure(ctx, s.statusConfig(""), needSubjects); err != nil {
 		return nil, err
@@ -266,4 +269,13 @@ func (s *Streams) allEvents() []*events {
 		all = append(all, e)
 	}
 	return all
+}
+
+// mostBytes is how much data a message of the ledger may have beside its headers.
+func (s *Streams) mostBytes() int {
+	most := int(s.nc.MaxPayload())
+	if s.ledgerMost > 0 {
+		most = min(most, s.ledgerMost)
+	}
+	return most - headerRoom
 }
