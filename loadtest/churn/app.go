@@ -123,9 +123,11 @@ func (a *app) manifest() ([]byte, error) {
 		scale := object{"instances": w.instances}
 		spreads := []object{}
 		for _, s := range w.spreads {
-			o := object{"name": s.name}
-			if len(s.labels) > 0 {
-				o["requirements"] = s.labels
+			// Upstream takes spreads without requirements, even empty ones, for
+			// something else.
+			o := object{"name": s.name, "requirements": s.labels}
+			if s.labels == nil {
+				o["requirements"] = object{}
 			}
 			if s.weight > 0 {
 				o["weight"] = s.weight

@@ -116,14 +116,14 @@ func (h *holding) ours() bool {
 type outlook struct{ satisfied bool }
 
 // check compares a lattice with what its world demands and lists what differs.
-func check(l *simhost.Lattice, w *world, foreign []foreignWork) (problems []string, outlooks map[string]outlook) {
+func check(l *simhost.Lattice, w *world, foreign []foreignWork) (problems []problem, outlooks map[string]outlook) {
 	c := &checker{world: w, wanted: map[string]bool{}}
 	for _, h := range l.Hosts() {
 		inv := h.Inventory()
 		c.hosts = append(c.hosts, inv)
 		for _, k := range inv.Components {
 			if code := h.Code(k.ID); code != k.Image {
-				c.problem("host %s says %s runs %s, and it runs %s", short(inv.Host), k.ID, k.Image, code)
+				c.problem(k.ID, "host %s says %s runs %s, and it runs %s", short(inv.Host), k.ID, k.Image, code)
 			}
 		}
 	}
@@ -149,11 +149,14 @@ type checker struct {
 	*world
 	hosts    []lattice.Inventory
 	wanted   map[string]bool // ids that some deployed application wants
-	problems []string
+	problems []problem
 }
 
-func (c *checker) problem(format string, args ...any) {
-	c.problems = append(c.problems, fmt.Sprintf(format, args...))
+// problem is a difference, and the id or name it is about.
+type problem struct{ about, text string }
+
+func (c *checker) problem(about any, format string, args ...any) {
+	c.problems = append(c.problems, problem{fmt.Sprint(about), fmt.Sprintf(format, args...)})
 }
 
 func short(id lattice.HostID) string { return string(id[:min(len(id), 8)]) }
@@ -178,10 +181,10 @@ func (c *checker) work(a *app, w *work) (satisfied bool) {
 		held = append(held, h)
 		if h.ours() {
 			if h.image != w.image {
-				c.problem("%s on %s runs %s, want %s", id, short(h.host), h.image, w.image)
+				c.problem(id, "%s on %s runs %s, want %s", id, short(h.host), h.image, w.image)
 			}
 			if h.annotations[lattice.AnnotationApp] != a.name {
-				c.problem("%s on %s is annotated %v, want application %s", id, short(h.host), h.annotations, a.name)
+				c.problem(id, "%s on %s is annotated %v, want application %s", id, short(h.host), h.annotations, a.name)
 			}
 		}
 	}
@@ -217,9 +220,9 @@ func (c *checker) daemon(id lattice.WorkloadID, w *work, held []holding) bool {
 				satisfied = false
 			}
 		case fits && h.max != want:
-			c.problem("%s runs %d times on %s, want %d (daemon)", id, h.max, short(h.host), want)
+			c.problem(id, "%s runs %d times on %s, want %d (daemon)", id, h.max, short(h.host), want)
 		case !fits && h.present:
-			c.problem("%s runs on %s, which fits no spread", id, short(h.host))
+			c.problem(id, "%s runs on %s, which fits no spread", id, short(h.host))
 		}
 	}
 	return satisfied && !slices.Contains(reached, false)
@@ -246,7 +249,7 @@ func (c *checker) provider(id lattice.WorkloadID, w *work, held []holding) bool 
 		}
 		want := max(min(n, eligible)-others, 0)
 		if ours != want {
-			c.problem("%s runs on %d hosts of spread %s, want %d (%d wanted, %d eligible, %d run by others)", id, ours, spreads[i].name, want, n, eligible, others)
+			c.problem(id, "%s runs on %d hosts of spread %s, want %d (%d wanted, %d eligible, %d run by others)", id, ours, spreads[i].name, want, n, eligible, others)
 		}
 		if eligible < n {
 			satisfied = false
@@ -254,7 +257,7 @@ func (c *checker) provider(id lattice.WorkloadID, w *work, held []holding) bool 
 	}
 	for _, h := range held {
 		if h.ours() && !slices.ContainsFunc(spreads, func(s spread) bool { return s.fits(h.labels) }) {
-			c.problem("%s runs on %s, which fits no spread", id, short(h.host))
+			c.problem(id, "%s runs on %s, which fits no spread", id, short(h.host))
 		}
 	}
 	return satisfied
@@ -285,9 +288,9 @@ func (c *checker) component(id lattice.WorkloadID, w *work, held []holding) bool
 	possible := served(free, spreads, want)
 	have := best(running, spreads, want)
 	if have < 0 {
-		c.problem("%s runs %s, want %s", id, running2text(running), spreads2text(spreads, want))
+		c.problem(id, "%s runs %s, want %s", id, running2text(running), spreads2text(spreads, want))
 	} else if have < possible {
-		c.problem("%s runs %s: %d spreads are served, %d could be of %s", id, running2text(running), have, possible, spreads2text(spreads, want))
+		c.problem(id, "%s runs %s: %d spreads are served, %d could be of %s", id, running2text(running), have, possible, spreads2text(spreads, want))
 	}
 	return possible == wanted
 }
@@ -376,12 +379,12 @@ func (c *checker) leftovers() {
 	for _, inv := range c.hosts {
 		for _, k := range inv.Components {
 			if k.Annotations[lattice.AnnotationManagedBy] == "wadm" && !c.wanted[string(k.ID)] {
-				c.problem("component %s is left over on %s", k.ID, short(inv.Host))
+				c.problem(k.ID, "component %s is left over on %s", k.ID, short(inv.Host))
 			}
 		}
 		for _, p := range inv.Providers {
 			if p.Annotations[lattice.AnnotationManagedBy] == "wadm" && !c.wanted[string(p.ID)] {
-				c.problem("provider %s is left over on %s", p.ID, short(inv.Host))
+				c.problem(p.ID, "provider %s is left over on %s", p.ID, short(inv.Host))
 			}
 		}
 	}
@@ -408,11 +411,11 @@ func (c *checker) links(have []lattice.Link) {
 		if l := linkOf(k); want[l] {
 			delete(want, l)
 		} else {
-			c.problem("link %v should not be", l)
+			c.problem(l.From, "link %v should not be", l)
 		}
 	}
 	for l := range want {
-		c.problem("link %v is missing", l)
+		c.problem(l.From, "link %v is missing", l)
 	}
 }
 
@@ -423,12 +426,12 @@ func (c *checker) configs(have map[string]map[string]string) {
 	}
 	for _, name := range names(want) {
 		if v, ok := have[name]; !ok || !maps.Equal(v, want[name]) {
-			c.problem("configuration %s is %v (set: %v), want %v", name, v, ok, want[name])
+			c.problem(name, "configuration %s is %v (set: %v), want %v", name, v, ok, want[name])
 		}
 	}
 	for _, name := range names(have) {
 		if _, ok := want[name]; !ok && name != foreignConfig {
-			c.problem("configuration %s is left over", name)
+			c.problem(name, "configuration %s is left over", name)
 		}
 	}
 }
@@ -449,7 +452,7 @@ func (c *checker) foreign(all []foreignWork) {
 			}
 		}
 		if !ok {
-			c.problem("foreign %s on %s is no longer what it was", f.id, short(f.host))
+			c.problem(f.id, "foreign %s on %s is no longer what it was", f.id, short(f.host))
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (h *history) deployed(name string, a *app, now time.Time) {
 // going notes that an application is about to be undeployed: commands that take
 // it down may come before the answer.
 func (h *history) going(name string, now time.Time) {
-	if all := h.apps[name]; len(all) > 0 {
+	if all := h.apps[name]; len(all) > 0 && all[len(all)-1].to.IsZero() {
 		all[len(all)-1].to = now
 	}
 }
@@ -247,5 +247,5 @@ func (h *history) fits(a *app, id string, host lattice.HostID, now time.Time, ev
 func (h *history) daemonHere(a *app, id string, host lattice.HostID, now time.Time, same *app) bool {
 	_, name, _ := strings.Cut(id, "-")
 	w, o := a.work(name), same.work(name)
-	return w != nil && o != nil && w.daemon && w.instances > 0 && w.image == o.image && h.fits(a, id, host, now, true)
+	return w != nil && o != nil && w.daemon && w.instances > 0 && w.image == o.image && slices.Equal(a.configNames(w.configs), a.configNames(o.configs)) && h.fits(a, id, host, now, true)
 }

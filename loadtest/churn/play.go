@@ -56,6 +56,8 @@ type player struct {
 	nc    *nats.Conn
 	api   *api.Client
 	hosts []*simhost.Host // by number; nil for one that never ran
+	// numbers of all hosts that ever ran.
+	numbers map[lattice.HostID]int
 	// faulty: commands get lost.
 	faulty  atomic.Bool
 	foreign []foreignWork
@@ -68,7 +70,7 @@ type player struct {
 }
 
 func newPlayer(nc *nats.Conn, cfg Config, plan *latticePlan) (*player, error) {
-	p := &player{cfg: cfg, plan: plan, nc: nc, hosts: make([]*simhost.Host, cfg.Hosts), history: newHistory()}
+	p := &player{cfg: cfg, plan: plan, nc: nc, hosts: make([]*simhost.Host, cfg.Hosts), numbers: map[lattice.HostID]int{}, history: newHistory()}
 	random := rand.New(rand.NewPCG(cfg.Seed, 1))
 	flaky := map[string]int{}
 	var err error
@@ -112,8 +114,9 @@ func image(ref string, seen map[string]int, beat time.Duration) simhost.Image {
 	return simhost.Image{}
 }
 
-func (p *player) violate(rule, format string, args ...any) {
-	p.violations = append(p.violations, Violation{Lattice: p.plan.name, Rule: rule, Detail: fmt.Sprintf(format, args...)})
+// violate notes a violation by, or concerning, an application, id or name.
+func (p *player) violate(rule, about, format string, args ...any) {
+	p.violations = append(p.violations, Violation{Lattice: p.plan.name, Rule: rule, Detail: fmt.Sprintf(format, args...), about: about})
 }
 
 func (p *player) run(ctx context.Context, begin time.Time) error {
@@ -146,7 +149,7 @@ func (p *player) run(ctx context.Context, begin time.Time) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			p.violate("operation failed", "%v: %v", o, err)
+			p.violate("operation failed", o.App, "%v: %v", o, err)
 		}
 	}
 	p.faulty.Store(false)
@@ -172,12 +175,15 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func (p *player) startHost(i int, labels map[string]string) error {
+	// Commands may come before AddHost returns.
+	begin := time.Now()
 	h, err := p.sim.AddHost(simhost.HostConfig{Labels: labels})
 	if err != nil {
 		return err
 	}
 	p.hosts[i] = h
-	p.history.host(h.ID(), labels, time.Now())
+	p.numbers[h.ID()] = i
+	p.history.host(h.ID(), labels, begin)
 	return nil
 }
 
@@ -307,10 +313,12 @@ func (p *player) applyToHost(o Operation) error {
 		return h.Stop()
 	case "restart host", "replace host":
 		p.forgetHost(h.ID())
+		begin := time.Now()
 		if err := h.Restart(o.Kind == "replace host"); err != nil {
 			return err
 		}
-		p.history.host(h.ID(), h.Inventory().Labels, time.Now())
+		p.numbers[h.ID()] = o.Host
+		p.history.host(h.ID(), h.Inventory().Labels, begin)
 		// The process comes back with the labels it was configured with.
 		labels := p.labelsBefore(o)
 		p.history.host(h.ID(), labels, time.Now())
@@ -391,7 +399,7 @@ func (p *player) rest(ctx context.Context) error {
 	begin := time.Now()
 	settle, cancel := context.WithTimeoutCause(ctx, p.cfg.Settle, errRestless)
 	defer cancel()
-	wrong := func() []string {
+	wrong := func() []problem {
 		problems, _ := check(p.sim, &p.plan.end, p.foreign)
 		return problems
 	}
@@ -413,10 +421,10 @@ func (p *player) rest(ctx context.Context) error {
 		}
 		p.settled = p.cfg.Settle
 		for _, problem := range problems {
-			p.violate("state at rest", "%s", problem)
+			p.violate("state at rest", problem.about, "%s", problem.text)
 		}
 		if len(problems) == 0 {
-			p.violate("no rest", "%d commands in the last %v", p.commandsSince(time.Now().Add(-p.cfg.Quiet)), p.cfg.Quiet)
+			p.violate("no rest", "", "%d commands in the last %v", p.commandsSince(time.Now().Add(-p.cfg.Quiet)), p.cfg.Quiet)
 		}
 		return nil
 	}
@@ -458,7 +466,7 @@ func (p *player) checkStatuses(ctx context.Context) error {
 				break
 			}
 			if time.Now().After(deadline) {
-				p.violate("status at rest", "%s is %s %q (%v), want %s", name, got.Status.Type, got.Status.Message, err, want)
+				p.violate("status at rest", name, "%s is %s %q (%v), want %s", name, got.Status.Type, got.Status.Message, err, want)
 				break
 			}
 			if err := pause(ctx, 100*time.Millisecond); err != nil {

@@ -44,6 +44,8 @@ type Violation struct {
 	Detail  string `json:"detail"`
 	// Trail is what was done and commanded around it, newest last.
 	Trail []string `json:"trail,omitempty"`
+
+	about string
 }
 
 // Durations sums up a set of durations, in milliseconds.
@@ -107,7 +109,7 @@ func report(plan *Plan, players []*player, took time.Duration) *Report {
 		p.configured(commands)
 		for i := range p.violations {
 			if v := &p.violations[i]; v.Trail == nil {
-				v.Trail = trail.about(strings.Fields(v.Detail)[0], time.Now())
+				v.Trail = trail.about(v.about, time.Now())
 			}
 		}
 		r.Violations = append(r.Violations, p.violations...)
@@ -165,7 +167,7 @@ func (p *player) configured(commands []simhost.Record) {
 				key := string(inv.Host) + " " + a.id(w.name)
 				got, told := last[key]
 				if told && runs(inv, a.id(w.name)) && !slices.Equal(got, want) {
-					p.violate("configuration at rest", "%s on %s was told %v, want %v", a.id(w.name), short(inv.Host), got, want)
+					p.violate("configuration at rest", a.id(w.name), "%s on %s was told %v, want %v", a.id(w.name), short(inv.Host), got, want)
 				}
 			}
 		}
@@ -214,7 +216,9 @@ func (t *trail) about(what string, until time.Time) []string {
 	}
 	var lines []line
 	for _, o := range t.p.history.ops {
-		if v := o.value; !o.from.After(until) && (v.Host >= 0 || v.App != "" && strings.HasPrefix(what+"-", prefix(v.App)) || v.App == what || v.id == what) {
+		v := o.value
+		named := v.App == what || v.App != "" && strings.HasPrefix(what, prefix(v.App)) || v.id == what
+		if !o.from.After(until) && (named || v.Host >= 0 && slices.Contains(t.hosts(what, until), v.Host)) {
 			who := ""
 			if v.Host >= 0 && t.p.hosts[v.Host] != nil {
 				who = " " + short(t.p.hosts[v.Host].ID())
@@ -224,7 +228,7 @@ func (t *trail) about(what string, until time.Time) []string {
 	}
 	for i := range t.commands {
 		c := &t.commands[i]
-		if s := subject(c); !c.Time.After(until) && (s == what || strings.HasPrefix(s, prefix(what))) {
+		if s := subject(c); !c.Time.After(until) && what != "" && (s == what || strings.HasPrefix(s, prefix(what))) {
 			lines = append(lines, line{c.Time, t.command(c)})
 		}
 	}
@@ -232,6 +236,22 @@ func (t *trail) about(what string, until time.Time) []string {
 	out := []string{}
 	for _, l := range lines[max(0, len(lines)-40):] {
 		out = append(out, l.text)
+	}
+	return out
+}
+
+// hosts are the numbers of those that were ever asked for something.
+func (t *trail) hosts(what string, until time.Time) []int {
+	var out []int
+	for i := range t.commands {
+		c := &t.commands[i]
+		family, _, _ := strings.Cut(c.Kind, ".")
+		if c.Time.After(until) || subject(c) != what || family == "link" || family == "config" {
+			continue
+		}
+		if n, ok := t.p.numbers[c.Host]; ok && !slices.Contains(out, n) {
+			out = append(out, n)
+		}
 	}
 	return out
 }
