@@ -62,7 +62,7 @@ func (p *placement) widenClaims(claims []*claim) {
 				fresh++
 			}
 		}
-		if len(g.free) == 0 || fresh >= g.deficit || p.exhausted(g.claim) && !g.free[0].adoptable() {
+		if len(g.free) == 0 || fresh >= g.deficit || p.exhausted(g.claim) && g.free[0].inst == nil {
 			grow = grow[1:]
 			continue
 		}

@@ -43,6 +43,8 @@ type flight struct {
 	// change: the workload ran already, so the event alone does not confirm; the
 	// inventory does.
 	change bool
+	// executed: the host has told that it did it, though not yet what came of it.
+	executed bool
 }
 
 // backoff is the wait after failures of a target.
@@ -173,14 +175,7 @@ func (s *State) delay(t target, n int) time.Duration {
 // waiting tells whether a target is in its back-off for this image.
 func (s *State) waiting(t target, image string, now time.Time) *backoff {
 	b := s.backoffs[t]
-	if b == nil {
-		return nil
-	}
-	if b.image != image {
-		delete(s.backoffs, t)
-		return nil
-	}
-	if !now.Before(b.next) {
+	if b == nil || b.image != image || !now.Before(b.next) {
 		return nil
 	}
 	return b
@@ -293,6 +288,9 @@ func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
 		s.succeed(t)
 		return
 	}
+	if h := s.obs.Hosts[t.Host]; h != nil && ev.Component.Max == f.cmd.Count && ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt) {
+		f.executed = true
+	}
 	s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
 }
 
@@ -303,13 +301,34 @@ func (s *State) confirmAll(host lattice.HostID) {
 		if !s.done(t, f) {
 			continue
 		}
-		if i := s.obs.Holders(t.Workload)[host]; i != nil && f.change && !maps.Equal(i.Annotations, f.cmd.Annotations) {
+		i := s.obs.Holders(t.Workload)[host]
+		if i != nil && f.change && f.cmd.Kind == lattice.ScaleComponent && !maps.Equal(i.Annotations, f.cmd.Annotations) {
+			if !f.executed && !s.keepsConfigs(f, i) {
+				// Other configuration names would have changed the annotations too, so
+				// it may be that the command has not been carried out yet.
+				continue
+			}
 			// The host saw nothing to change and kept its annotations. They are
 			// accepted as they are; asking again would change nothing.
 			s.settled[t] = f.cmd.Annotations[lattice.AnnotationScaler] + "/" + f.cmd.Annotations[lattice.AnnotationSpread]
 		}
 		s.succeed(t)
 	}
+}
+
+// keepsConfigs tells whether an instance has the configuration names that a
+// command asked for, as far as that is known.
+func (s *State) keepsConfigs(f *flight, i *lattice.Instance) bool {
+	u := s.units[targetOf(&f.cmd).Workload]
+	if u == nil {
+		return true
+	}
+	for _, sc := range u.scalers {
+		if sc.id == f.cmd.Scaler {
+			return sc.sameConfigs(i)
+		}
+	}
+	return true
 }
 
 // done tells whether the observed state shows what a command asked for.

@@ -21,6 +21,8 @@ type linkTarget struct {
 	made bool
 	// putAt is when it was last put: a list of links may lag behind that.
 	putAt time.Time
+	// unsure: it or another one of its key has been deleted; a list will tell which.
+	unsure bool
 }
 
 // listLag is how far a host's list of links may lag behind an accepted change.
@@ -76,7 +78,7 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 	}
 	t := target{Link: id}
 	have, there := s.obs.Links[id]
-	busy := s.nobody() || s.flights[t] != nil || s.waiting(t, "", now) != nil
+	busy := l.unsure || s.nobody() || s.flights[t] != nil || s.waiting(t, "", now) != nil
 	switch {
 	case l.want == nil && s.frozen[l.owner]:
 		return
@@ -180,13 +182,7 @@ func (s *State) sharedReply(t target, f *flight, r lattice.Reply, now time.Time)
 	case lattice.PutLink:
 		s.obs.Links[t.Link] = *f.cmd.Link
 	case lattice.DeleteLink:
-		delete(s.obs.Links, t.Link)
-		for other := range s.obs.Links {
-			if sameKey(other, t.Link) {
-				// The host may have removed that one instead.
-				s.ask(Query{Kind: AskLinks}, now)
-			}
-		}
+		s.linkDeleted(t.Link, now)
 	case lattice.PutConfig:
 		s.obs.Configs[t.Config] = lattice.ConfigFact{Exists: true, Value: f.cmd.ConfigValue}
 	case lattice.DeleteConfig:
@@ -197,10 +193,25 @@ func (s *State) sharedReply(t target, f *flight, r lattice.Reply, now time.Time)
 		s.configChanged(t.Config)
 		return
 	}
-	if l := s.links[t.Link]; l != nil {
+	if l := s.links[t.Link]; l != nil && f.cmd.Kind == lattice.PutLink {
 		l.putAt = now
 	}
 	s.linkObserved(t.Link)
+}
+
+// linkDeleted takes in that a host has deleted a link. A host goes by the key
+// alone, so where two links share one the other may be the one that is gone.
+func (s *State) linkDeleted(id lattice.LinkID, now time.Time) {
+	for other := range s.obs.Links {
+		if other != id && sameKey(other, id) {
+			if l := s.links[id]; l != nil {
+				l.unsure, l.putAt = true, time.Time{}
+			}
+			s.ask(Query{Kind: AskLinks}, now)
+			return
+		}
+	}
+	delete(s.obs.Links, id)
 }
 
 // LinksListed answers AskLinks.
@@ -213,6 +224,7 @@ func (s *State) LinksListed(links []lattice.Link, now time.Time) Decision {
 	// What was put or deleted a moment ago may not be in the list yet.
 	recent := map[lattice.LinkID]bool{}
 	for id, l := range s.links {
+		l.unsure = false
 		if asked.Sub(l.putAt) < listLag {
 			recent[id] = true
 		}

@@ -33,7 +33,7 @@ func (p *placement) spreadProviders() {
 			if needs(c) == 0 {
 				break
 			}
-			if p.exhausted(c) && !pl.adoptable() {
+			if p.exhausted(c) && pl.inst == nil {
 				break
 			}
 			p.give(pl, c)

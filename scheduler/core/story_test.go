@@ -135,28 +135,15 @@ func (w *world) step(t *testing.T, line string, block []string) {
 		if h.workloads[key] == nil {
 			key.Provider = true
 		}
-		x := h.workloads[key]
-		if x == nil {
+		if h.workloads[key] == nil {
 			t.Fatalf("%q: nothing to remove", line)
 		}
-		delete(h.workloads, key)
-		if key.Provider {
-			w.emit(h, lattice.ProviderStopped, map[string]any{"provider_id": id, "annotations": x.annotations, "host_id": h.id, "reason": "stop"})
-		} else {
-			h.scaled(w, lattice.WorkloadID(id), x.image, x.annotations, 0)
-		}
+		w.removeByHand(h, key)
 	case "foreign":
 		id, at, _ := strings.Cut(args[0], "@")
 		h := w.hosts[lattice.HostID(at)]
 		opts := pairs(args[1:])
-		x := &workload{image: opts["image"], annotations: map[string]string{"someone": "else"}, max: 1}
-		key := lattice.Workload{ID: lattice.WorkloadID(id), Provider: opts["provider"] == "true"}
-		h.workloads[key] = x
-		if key.Provider {
-			w.emit(h, lattice.ProviderStarted, map[string]any{"provider_id": id, "image_ref": x.image, "annotations": x.annotations, "host_id": h.id})
-		} else {
-			h.scaled(w, lattice.WorkloadID(id), x.image, x.annotations, 1)
-		}
+		w.startForeign(h, lattice.Workload{ID: lattice.WorkloadID(id), Provider: opts["provider"] == "true"}, opts["image"])
 	case "health":
 		id, at, _ := strings.Cut(args[0], "@")
 		kind := lattice.HealthCheckPassed

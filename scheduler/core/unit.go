@@ -219,32 +219,20 @@ func (p *placement) belongs(pl *place) *claim {
 	return best
 }
 
-// usable tells whether a new instance may be put on a place.
-func (p *placement) usable(pl *place) bool {
-	return pl.claim == nil && !pl.blocked && !pl.locked && p.waiting(pl, pl.imageFor(p)) == nil
-}
-
-// imageFor is the image whose back-off counts on the place: that of any claim,
-// they share it unless two applications want one id.
-func (pl *place) imageFor(p *placement) string {
-	if pl.claim != nil {
-		return pl.claim.sc.image
-	}
-	for _, c := range p.claims {
-		if c.eligible(pl.host) {
-			return c.sc.image
-		}
-	}
-	return ""
+// usable tells whether a claim may start something new on a place.
+func (p *placement) usable(pl *place, c *claim) bool {
+	return pl.claim == nil && pl.inst == nil && !pl.blocked && !pl.locked && p.waiting(pl, c.sc.image) == nil
 }
 
 func (p *placement) waiting(pl *place, image string) *backoff {
 	return p.s.waiting(target{Host: pl.host.ID, Workload: p.u.id}, image, p.now)
 }
 
-// adoptable tells whether something of ours that belongs to no claim runs here.
-func (pl *place) adoptable() bool {
-	return pl.claim == nil && pl.inst != nil && !pl.blocked && pl.cur > 0 && pl.fl == nil
+// adoptable tells whether something of the claim's application that belongs to
+// no claim runs here. What another application started under the same id goes
+// first: a host would keep its annotations.
+func (pl *place) adoptable(c *claim) bool {
+	return pl.claim == nil && pl.inst != nil && !pl.blocked && !pl.locked && pl.cur > 0 && pl.inst.App() == c.sc.app
 }
 
 // daemons gives every eligible host to the first daemon spread that wants it.
@@ -258,8 +246,8 @@ func (p *placement) daemons() {
 			if !c.eligible(pl.host) {
 				continue
 			}
-			if pl.claim == nil && !pl.blocked && (!pl.host.Silent || pl.inst != nil) {
-				c.places, pl.claim = append(c.places, pl), c
+			if pl.adoptable(c) || pl.claim == nil && pl.inst == nil && !pl.blocked && !pl.host.Silent {
+				p.give(pl, c)
 			}
 			if pl.claim == c {
 				pl.want = c.sp.count
@@ -275,12 +263,11 @@ func (p *placement) daemons() {
 	}
 }
 
-// better orders places for new work: what already runs there first, then a place
-// where nothing has failed, then the one with the fewest instances of the unit,
-// then the least loaded host.
+// better orders places for a claim's new work: what already runs there first,
+// then a place where nothing has failed, then the least loaded host.
 func better(a, b *place) int {
 	return cmp.Or(
-		cmp.Compare(boolRank(!a.adoptable()), boolRank(!b.adoptable())),
+		cmp.Compare(boolRank(a.inst == nil), boolRank(b.inst == nil)),
 		cmp.Compare(a.failures, b.failures),
 		cmp.Compare(a.cur, b.cur), cmp.Compare(a.load, b.load), cmp.Compare(a.host.ID, b.host.ID))
 }
@@ -300,7 +287,7 @@ func (p *placement) exhausted(c *claim) bool { return p.failing[c.sc.image] >= m
 func (p *placement) free(c *claim) []*place {
 	var out []*place
 	for _, pl := range p.places {
-		if c.eligible(pl.host) && (p.usable(pl) || pl.adoptable() && !pl.locked) {
+		if c.eligible(pl.host) && (p.usable(pl, c) || pl.adoptable(c)) {
 			out = append(out, pl)
 		}
 	}
@@ -319,7 +306,8 @@ func (p *placement) give(pl *place, c *claim) {
 // augment finds the shortest chain of moves that gives c one more place: a free
 // one, one of a claim that has more than it needs, or one of a claim that can
 // move on in turn. It reports whether there is one; a claim for which there is
-// none cannot be satisfied together with those before it.
+// none cannot be satisfied together with those before it. Applications that share
+// an id don't take places from each other.
 func (p *placement) augment(c *claim, spare func(*claim) bool) bool {
 	type step struct {
 		pl   *place
@@ -339,12 +327,12 @@ func (p *placement) augment(c *claim, spare func(*claim) bool) bool {
 				pl, x = before.pl, before.from
 			}
 		}
-		if free := p.free(at); len(free) > 0 && (free[0].adoptable() || !p.exhausted(at)) {
+		if free := p.free(at); len(free) > 0 && (free[0].inst != nil || !p.exhausted(at)) {
 			return finish(free[0])
 		}
 		for _, pl := range p.inOrder() {
 			o := pl.claim
-			if o == nil || seen[o] || o.sc.daemon || pl.locked || pl.blocked || !at.eligible(pl.host) {
+			if o == nil || seen[o] || o.sc.daemon || o.sc.app != at.sc.app || pl.locked || pl.blocked || !at.eligible(pl.host) {
 				continue
 			}
 			if spare(o) {

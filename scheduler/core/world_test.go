@@ -44,6 +44,8 @@ type world struct {
 	// swallows none.
 	mislaid func(lattice.EventKind) bool
 	deaf    func(lattice.Command) bool
+	// watch looks on after everything that happens.
+	watch func()
 }
 
 // image says how a reference behaves.
@@ -66,7 +68,9 @@ type host struct {
 	// busy: until then the host is mute, and does everything afterwards.
 	busy      time.Time
 	workloads map[lattice.Workload]*workload
-	epoch     int
+	// foreign are the workloads of someone else that must stay.
+	foreign map[lattice.Workload]*workload
+	epoch   int
 }
 
 type workload struct {
@@ -167,6 +171,9 @@ func (w *world) run(d time.Duration) {
 		a := heap.Pop(&w.queue).(action)
 		w.now = later(w.now, a.at)
 		a.do()
+		if w.watch != nil {
+			w.watch()
+		}
 	}
 }
 
@@ -555,7 +562,8 @@ func (w *world) addHost(id lattice.HostID, labels map[string]string) *host {
 		h = newHost(id)
 		w.hosts[id] = h
 	}
-	h.alive, h.cut, h.labels, h.workloads, h.busy = true, false, labels, map[lattice.Workload]*workload{}, time.Time{}
+	h.alive, h.cut, h.labels, h.busy = true, false, labels, time.Time{}
+	h.workloads, h.foreign = map[lattice.Workload]*workload{}, map[lattice.Workload]*workload{}
 	h.epoch++
 	w.emit(h, lattice.HostStarted, map[string]any{"friendly_name": "host-" + id, "labels": labels, "version": "1.9.2", "uptime_seconds": 0})
 	w.beat(h, h.epoch)
@@ -584,7 +592,7 @@ func (w *world) beat(h *host, epoch int) {
 func (w *world) kill(id lattice.HostID, graceful bool) {
 	h := w.hosts[id]
 	h.alive = false
-	h.workloads = map[lattice.Workload]*workload{}
+	h.workloads, h.foreign = map[lattice.Workload]*workload{}, map[lattice.Workload]*workload{}
 	if graceful {
 		w.emit(h, lattice.HostStopped, map[string]any{"labels": h.labels})
 	}
