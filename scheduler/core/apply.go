@@ -147,7 +147,7 @@ func (s *State) index() {
 	old := make(map[string]configTarget, len(s.configs))
 	for n, c := range s.configs {
 		old[n] = *c
-		*c = configTarget{made: c.made, owner: c.owner, values: map[string]ownedConfig{},
+		*c = configTarget{made: c.made, late: c.late, owner: c.owner, values: map[string]ownedConfig{},
 			workloads: map[lattice.Workload]bool{}, links: map[lattice.LinkID]bool{}}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.apps)) {
@@ -176,7 +176,7 @@ func (s *State) index() {
 		c.workloads, c.links = old[n].workloads, old[n].links
 		s.retired[n] = true
 		s.dirty.configs[n] = true
-		delete(s.looking, n)
+		delete(s.looking, Query{Kind: AskConfig, Config: n})
 	}
 }
 

@@ -23,6 +23,9 @@ type configTarget struct {
 	workloads map[lattice.Workload]bool
 	links     map[lattice.LinkID]bool
 	made      bool
+	// late: until then a put without an answer may still be carried out, by a host
+	// that was busy, even after the configuration has been deleted.
+	late time.Time
 }
 
 func (c *configTarget) wanted() bool { return c.users > 0 }
@@ -101,9 +104,7 @@ func (s *State) evalConfig(name string, now time.Time) {
 		s.retireConfig(name, c, fact, busy, now)
 	case !c.managed():
 		if !fact.Exists {
-			if _, set := s.looking[name]; !set {
-				s.looking[name] = now.Add(lookAgain)
-			}
+			s.lookAt(Query{Kind: AskConfig, Config: name}, now.Add(lookAgain))
 		}
 	default:
 		v, _ := c.want()
@@ -126,11 +127,18 @@ func (s *State) evalConfig(name string, now time.Time) {
 
 // retireConfig deletes a configuration of ours once nothing uses it any more.
 func (s *State) retireConfig(name string, c *configTarget, fact lattice.ConfigFact, busy bool, now time.Time) {
+	if c.made && !fact.Exists && now.Before(c.late) {
+		s.lookAt(Query{Kind: AskConfig, Config: name}, c.late)
+		if c.owner != "" {
+			s.dirty.apps[c.owner] = true
+		}
+		return
+	}
 	if !c.made || !fact.Exists {
 		if s.flights[target{Config: name}] == nil {
 			delete(s.configs, name)
 			delete(s.obs.Configs, name)
-			delete(s.looking, name)
+			delete(s.looking, Query{Kind: AskConfig, Config: name})
 			delete(s.retired, name)
 			s.dirtyState = s.dirtyState || c.made
 			if c.owner != "" {

@@ -141,9 +141,10 @@ type State struct {
 	// hostWake is a lower bound of when a host must be looked after.
 	hostWake time.Time
 	nextSync time.Time
-	// looking lists missing configurations that someone else should provide, with
-	// the time to look again.
-	looking map[string]time.Time
+	// looking lists what is looked at again, and when, although no event may tell: a
+	// missing configuration that someone else should provide, and what a late
+	// command may bring back.
+	looking map[Query]time.Time
 	// dirtyState: the snapshot must be stored before the next command goes. stale:
 	// what it says of the hosts has changed, which can wait.
 	// hostless: the snapshot leaves the hosts out.
@@ -170,7 +171,7 @@ func New(cfg Config) *State {
 		known: map[string]bool{}, published: map[string]tenancy.Status{},
 		flights: map[target]*flight{}, hostFlight: map[lattice.HostID]map[target]*flight{},
 		backoffs: map[target]*backoff{}, settled: map[target]string{},
-		queries: map[Query]*asked{}, recovering: true, looking: map[string]time.Time{}, retired: map[string]bool{},
+		queries: map[Query]*asked{}, recovering: true, looking: map[Query]time.Time{}, retired: map[string]bool{},
 		dirty: dirt{
 			units: map[lattice.Workload]bool{}, links: map[lattice.LinkID]bool{},
 			configs: map[string]bool{}, apps: map[string]bool{},
@@ -234,6 +235,10 @@ func (s *State) Event(data []byte, now time.Time) Decision {
 	if h := s.obs.Hosts[ev.Host]; h != nil {
 		s.spoke(h)
 	}
+	if ch.Left || ch.Joined && ev.Kind == lattice.HostStarted {
+		// What was asked of a process that has ended will not happen.
+		s.landAll(ev.Host)
+	}
 	s.changed(&ch, now)
 	s.confirm(ev, &ch, now)
 	return s.finish(d, now)
@@ -279,7 +284,7 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 		s.dirty.units[w] = true
 	}
 	if ch.Left {
-		s.dropHost(ch.Host)
+		s.forgetHost(ch.Host)
 	}
 	if ch.Joined || ch.Left || ch.Labels || ch.Woke {
 		s.hostsChanged(ch, now)

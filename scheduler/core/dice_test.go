@@ -141,7 +141,7 @@ func drawOperation(d dice, w *world) {
 		w.logf("-- remove %s@%s", x.ID, h.id)
 		w.removeByHand(h, x)
 	case op == 10 && h != nil:
-		h.busy = w.now.Add(time.Duration(d.between(1, 12, "seconds")) * time.Second)
+		h.busy = w.now.Add(time.Duration(d.between(1, 40, "seconds")) * time.Second)
 		w.logf("-- mute %s until %.3f", h.id, h.busy.Sub(start).Seconds())
 	case op == 11:
 		w.logf("-- restart")
@@ -173,12 +173,8 @@ func drawOperation(d dice, w *world) {
 
 // asked tells whether a command about a workload may be on its way to a host.
 func (w *world) asked(h lattice.HostID, x lattice.Workload) bool {
-	for _, c := range w.ledger {
-		if c.Host == h && keyOf(c) == x {
-			return true
-		}
-	}
-	return false
+	at, ever := w.askedAt[target{h, x}]
+	return ever && w.now.Sub(at) < 3*time.Minute
 }
 
 // removeByHand stops a workload past us.
@@ -219,6 +215,14 @@ func drawWorld(d dice) *world {
 		w.addHost(lattice.HostID(fmt.Sprintf("h%d", i)), drawLabels(d, "host"))
 	}
 	w.run(time.Second)
+	w.unlucky = func(lucky *host) *host {
+		for _, id := range slices.Sorted(maps.Keys(w.hosts)) {
+			if h := w.hosts[id]; h.alive && h.mute(w) && d.between(0, 2, "unlucky") == 0 {
+				return h
+			}
+		}
+		return lucky
+	}
 	return w
 }
 

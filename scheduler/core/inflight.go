@@ -186,11 +186,17 @@ func (s *State) forgive(w lattice.Workload) {
 	maps.DeleteFunc(s.backoffs, func(t target, _ *backoff) bool { return t.Workload == w })
 }
 
-// dropHost forgets what was in flight to a host that is gone.
-func (s *State) dropHost(id lattice.HostID) {
-	for _, t := range slices.Collect(maps.Keys(s.hostFlight[id])) {
+// landAll takes everything out of flight that was asked of a host.
+func (s *State) landAll(id lattice.HostID) {
+	for _, t := range slices.SortedFunc(maps.Keys(s.hostFlight[id]), compareTargets) {
 		s.land(t)
 	}
+}
+
+// forgetHost forgets a host that is gone. What is in flight to it stays: should it
+// only have been busy, it does everything when it is back.
+func (s *State) forgetHost(id lattice.HostID) {
+	delete(s.roll, id)
 	maps.DeleteFunc(s.backoffs, func(t target, _ *backoff) bool { return t.Host == id })
 	maps.DeleteFunc(s.settled, func(t target, _ string) bool { return t.Host == id })
 	delete(s.queries, Query{Kind: AskInventory, Host: id})
@@ -296,7 +302,7 @@ func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
 
 // confirmAll lands what a host's own inventory shows to be done.
 func (s *State) confirmAll(host lattice.HostID) {
-	for _, t := range slices.Collect(maps.Keys(s.hostFlight[host])) {
+	for _, t := range slices.SortedFunc(maps.Keys(s.hostFlight[host]), compareTargets) {
 		f := s.hostFlight[host][t]
 		if !s.done(t, f) {
 			continue
@@ -355,6 +361,10 @@ func (s *State) expire(now time.Time) {
 	for _, t := range s.flightsInOrder() {
 		f := s.flights[t]
 		switch {
+		case t.Host != "" && s.obs.Hosts[t.Host] == nil:
+			if f.askAt = f.deadline; !now.Before(f.deadline) {
+				s.land(t)
+			}
 		case !now.Before(f.deadline):
 			reason := fmt.Sprintf("no outcome of %s within %s", f.cmd.Kind, s.cfg.CommandDeadline)
 			if f.cmd.Kind == lattice.UpdateComponent {

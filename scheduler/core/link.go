@@ -23,6 +23,8 @@ type linkTarget struct {
 	putAt time.Time
 	// unsure: it or another one of its key has been deleted; a list will tell which.
 	unsure bool
+	// late: until then a put without an answer may still be carried out.
+	late time.Time
 }
 
 // listLag is how far a host's list of links may lag behind an accepted change.
@@ -81,6 +83,11 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 	busy := l.unsure || s.nobody() || s.flights[t] != nil || s.waiting(t, "", now) != nil
 	switch {
 	case l.want == nil && s.frozen[l.owner]:
+		return
+	case l.want == nil && !there && s.obs.LinksKnown && s.flights[t] == nil && now.Before(l.late):
+		s.lookAt(Query{Kind: AskLinks}, l.late)
+		s.dirty.apps[l.owner] = true
+		s.touchEnds(id)
 		return
 	case l.want == nil && !there && s.obs.LinksKnown && s.flights[t] == nil:
 		delete(s.links, id)
@@ -168,9 +175,12 @@ func (s *State) sharedReply(t target, f *flight, r lattice.Reply, now time.Time)
 	if r.Outcome != lattice.Accepted {
 		reason := r.Message
 		if reason == "" {
-			reason = fmt.Sprintf("%s: %s", f.cmd.Kind, r.Outcome)
+			reason = fmt.Sprintf("no answer to %s", f.cmd.Kind)
 		}
 		s.fail(t, reason, now)
+		if r.Outcome == lattice.Unknown {
+			s.mayComeLate(f)
+		}
 		if t.Config != "" {
 			s.ask(Query{Kind: AskConfig, Config: t.Config}, now)
 		} else {
@@ -197,6 +207,22 @@ func (s *State) sharedReply(t target, f *flight, r lattice.Reply, now time.Time)
 		l.putAt = now
 	}
 	s.linkObserved(t.Link)
+}
+
+// mayComeLate notes that a put without an answer may be carried out long after,
+// by a host that was busy.
+func (s *State) mayComeLate(f *flight) {
+	until := f.cmd.SentAt.Add(s.cfg.CommandDeadline)
+	switch f.cmd.Kind {
+	case lattice.PutConfig:
+		if c := s.configs[f.cmd.ConfigName]; c != nil && until.After(c.late) {
+			c.late = until
+		}
+	case lattice.PutLink:
+		if l := s.links[f.cmd.Link.ID()]; l != nil && until.After(l.late) {
+			l.late = until
+		}
+	}
 }
 
 // linkDeleted takes in that a host has deleted a link. A host goes by the key

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -64,18 +65,32 @@ func (s *State) retryQueries(now time.Time) {
 			due = append(due, q)
 		}
 	}
-	slices.SortFunc(due, func(a, b Query) int {
-		return compareTargets(target{Host: a.Host, Config: a.Config}, target{Host: b.Host, Config: b.Config})
-	})
+	slices.SortFunc(due, compareQueries)
 	for _, q := range due {
 		s.ask(q, now)
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.looking)) {
-		if !now.Before(s.looking[name]) {
-			delete(s.looking, name)
-			s.ask(Query{Kind: AskConfig, Config: name}, now)
+	var looks []Query
+	for q, at := range s.looking {
+		if !now.Before(at) {
+			looks = append(looks, q)
 		}
 	}
+	slices.SortFunc(looks, compareQueries)
+	for _, q := range looks {
+		delete(s.looking, q)
+		s.ask(q, now)
+	}
+}
+
+// lookAt puts a question later, unless it is due already.
+func (s *State) lookAt(q Query, at time.Time) {
+	if _, set := s.looking[q]; !set {
+		s.looking[q] = at
+	}
+}
+
+func compareQueries(a, b Query) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Config, b.Config))
 }
 
 // HostsListed answers AskHosts with the hosts that answered the roll call. Each

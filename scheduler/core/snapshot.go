@@ -91,11 +91,11 @@ func (s *State) restore(b []byte, now time.Time) error {
 			t = &linkTarget{owner: l.Owner}
 			s.links[l.ID] = t
 		}
-		t.made = true
+		t.made, t.late = true, now.Add(s.cfg.CommandDeadline)
 	}
 	for _, c := range snap.Configs {
 		t := s.config(c.Name)
-		if t.made = true; t.owner == "" {
+		if t.made, t.late = true, now.Add(s.cfg.CommandDeadline); t.owner == "" {
 			t.owner = c.Owner
 		}
 		for _, w := range c.Workloads {

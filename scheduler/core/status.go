@@ -40,7 +40,7 @@ func (p *placement) report() {
 	u := p.u
 	u.hungry, u.settled = false, true
 	for t := range p.s.flights {
-		if t.Workload == u.id {
+		if t.Workload == u.id && p.s.obs.Hosts[t.Host] != nil {
 			u.settled = false
 		}
 	}
@@ -273,18 +273,18 @@ func (s *State) retiring(name string) (st tenancy.Status, gone bool) {
 // leftOf tells whether anything made for an application is still there or may
 // still appear.
 func (s *State) leftOf(name string) bool {
-	for _, f := range s.flights {
-		if f.cmd.App == name {
+	for t, f := range s.flights {
+		if f.cmd.App == name && (t.Host == "" || s.obs.Hosts[t.Host] != nil) {
 			return true
 		}
 	}
-	for _, l := range s.links {
-		if l.want == nil && l.owner == name {
+	for id, l := range s.links {
+		if _, there := s.obs.Links[id]; l.want == nil && l.owner == name && (there || !s.obs.LinksKnown) {
 			return true
 		}
 	}
-	for _, c := range s.configs {
-		if !c.wanted() && c.owner == name {
+	for n, c := range s.configs {
+		if fact, known := s.obs.Configs[n]; !c.wanted() && c.owner == name && c.made && (fact.Exists || !known) {
 			return true
 		}
 	}

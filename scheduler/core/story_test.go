@@ -182,6 +182,13 @@ func (w *world) step(t *testing.T, line string, block []string) {
 		w.hosts[id].skew = duration(t, args[1])
 	case "cut", "heal":
 		w.hosts[lattice.HostID(args[0])].cut = verb == "cut"
+	case "unlucky":
+		// What any host can do goes to the named one; "unlucky" alone ends it.
+		w.unlucky = nil
+		if len(args) > 0 {
+			h := w.hosts[lattice.HostID(args[0])]
+			w.unlucky = func(*host) *host { return h }
+		}
 	case "lose":
 		w.lose(t, args)
 	case "double":

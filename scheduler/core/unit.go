@@ -242,10 +242,12 @@ func (p *placement) daemons() {
 			continue
 		}
 		p.widen()
+		anyHost := false
 		for _, pl := range p.inOrder() {
 			if !c.eligible(pl.host) {
 				continue
 			}
+			anyHost = true
 			if pl.adoptable(c) || pl.claim == nil && pl.inst == nil && !pl.blocked && !pl.host.Silent {
 				p.give(pl, c)
 			}
@@ -259,7 +261,7 @@ func (p *placement) daemons() {
 				c.foreign++
 			}
 		}
-		c.unmet = len(c.places) == 0 && c.foreign == 0
+		c.unmet = !anyHost
 	}
 }
 

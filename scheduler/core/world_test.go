@@ -35,6 +35,8 @@ type world struct {
 
 	// log is the trace of what happened since it was last taken.
 	log, history []string
+	// askedAt is when a host was last asked for something.
+	askedAt map[target]time.Time
 	// sent counts commands; broken collects violated guarantees.
 	sent   int
 	broken []string
@@ -44,8 +46,16 @@ type world struct {
 	// swallows none.
 	mislaid func(lattice.EventKind) bool
 	deaf    func(lattice.Command) bool
+	// unlucky may hand what any host can do to a mute one; nil does not.
+	unlucky func(*host) *host
 	// watch looks on after everything that happens.
 	watch func()
+}
+
+// target is a workload on a host.
+type target struct {
+	host     lattice.HostID
+	workload lattice.Workload
 }
 
 // image says how a reference behaves.
@@ -107,6 +117,7 @@ func newWorld() *world {
 	w := &world{
 		now: start, hosts: map[lattice.HostID]*host{}, configs: map[string]map[string]string{},
 		apps: map[string]*manifest.Manifest{}, images: map[string]image{}, ledger: map[string]lattice.Command{},
+		askedAt: map[target]time.Time{},
 	}
 	w.boot()
 	return w
@@ -208,7 +219,7 @@ func (w *world) apply(d core.Decision) {
 	}
 	gen := w.restarts
 	for _, c := range d.Commands {
-		w.ledger[c.ID] = c
+		w.ledger[c.ID], w.askedAt[target{c.Host, keyOf(c)}] = c, w.now
 		w.sent++
 		w.logf("%s", describe(c))
 		w.after(time.Millisecond, func() { w.send(c, gen) })
@@ -306,11 +317,23 @@ func (w *world) send(c lattice.Command, gen int) {
 	}
 	if c.Host == "" {
 		h := w.anyone()
-		if h == nil {
-			answer(lattice.Reply{Outcome: lattice.Undelivered})
-			return
+		if w.unlucky != nil {
+			h = w.unlucky(h)
 		}
-		answer(w.shared(h, c))
+		switch {
+		case h == nil:
+			answer(lattice.Reply{Outcome: lattice.Undelivered})
+		case h.mute(w):
+			epoch := h.epoch
+			w.after(h.busy.Sub(w.now), func() {
+				if h.alive && h.epoch == epoch {
+					w.shared(h, c)
+				}
+			})
+			w.after(2*time.Second, func() { answer(lattice.Reply{Outcome: lattice.Unknown}) })
+		default:
+			answer(w.shared(h, c))
+		}
 		return
 	}
 	h := w.hosts[c.Host]

@@ -47,7 +47,7 @@ deploy shop
 | 301.000 status shop: reconciling Putting link definition between shop-web and shop-next, Scaling component on 1 host(s)
 run 30s
 | 301.001 status shop: reconciling Putting link definition between shop-web and shop-next
-| 303.001 status shop: failed put_link: unknown
+| 303.001 status shop: failed no answer to put_link
 | 303.912 put link shop-web->shop-next wasi:http (the link is not there)
 | 303.912 status shop: reconciling Putting link definition between shop-web and shop-next
 | 303.913 status shop: deployed 

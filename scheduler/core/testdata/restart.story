@@ -48,14 +48,14 @@ deploy shop
   component web image=web:1 instances=4
   provider http image=http:1
   link http web wasi:http/incoming-handler config=addr:address=:8080
+|  61.000 put config shop-addr (the configuration does not exist)
 |  61.000 start provider shop-http@a http:1 (spread default wants it here, it does not run)
 |  61.000 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |  61.000 scale shop-web@b to 2 of web:1 (spread default wants 2 here, nothing runs)
 |  61.000 status shop: reconciling Scaling component on 2 host(s), Putting link definition between shop-http and shop-web, Scaling provider on 1 host(s)
 run 30s
-|  61.001 put config shop-addr (the configuration does not exist)
+|  61.001 put link shop-http->shop-web wasi:http (the link is not there)
 |  61.001 status shop: reconciling Scaling component on 2 host(s), Putting link definition between shop-http and shop-web
-|  61.002 put link shop-http->shop-web wasi:http (the link is not there)
-|  61.003 status shop: reconciling Scaling component on 2 host(s)
+|  61.002 status shop: reconciling Scaling component on 2 host(s)
 |  66.001 status shop: reconciling Scaling component on 1 host(s)
 |  66.001 status shop: deployed 
