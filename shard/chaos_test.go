@@ -15,7 +15,7 @@ import (
 	"wadm/shard/shardtest"
 )
 
-var chaosSeeds = flag.Int("chaos.seeds", 4, "how many schedules of faults to run")
+var chaosSeeds = flag.Int("chaos.seeds", 3, "how many schedules of faults to run")
 
 // TestChaos runs fleets under schedules of faults drawn from a seed; fake time
 // makes a schedule repeatable. After the last fault every key has its one owner
@@ -34,7 +34,7 @@ func TestChaos(t *testing.T) {
 func chaos(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 42))
 	r := newRig(t, 60)
-	r.every = 100 * time.Millisecond
+	r.every = 500 * time.Millisecond
 	for i := range 2 + rnd.IntN(4) {
 		r.start(shard.MemberID(fmt.Sprintf("wadm-%d", i)))
 	}

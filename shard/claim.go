@@ -29,8 +29,9 @@ type Claim struct {
 // write said so.
 type Own func(ctx context.Context, c Claim) error
 
-// MayAct is the last check before an effect. It returns nil, or why the effect
-// must not leave: ErrFenced, ErrQuarantine, ErrUnhealthy. It does no I/O.
+// MayAct is the last check before an effect, made right after the append that the
+// effect rests on was acknowledged; it does not replace the append. It returns
+// nil, or why the effect must not leave: ErrFenced, ErrQuarantine, ErrUnhealthy. It does no I/O.
 func (c Claim) MayAct() error {
 	if c.guard == nil {
 		return nil

@@ -52,7 +52,7 @@ func (s *sleepClock) get() (time.Duration, bool) {
 }
 
 func newRig(t *testing.T, keys int) *rig {
-	r := &rig{t: t, w: shardtest.NewWorld(), effects: shardtest.NewEffects(), every: 2 * time.Second, all: map[shard.MemberID]*instance{}}
+	r := &rig{t: t, w: shardtest.NewWorld(), effects: shardtest.NewEffects(), every: 20 * time.Second, all: map[shard.MemberID]*instance{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { r.w.Run(ctx) })
@@ -115,9 +115,15 @@ func (r *rig) start(id shard.MemberID, change ...func(*shard.FleetConfig)) *inst
 			if c.AwaitEffects(ctx) != nil {
 				return i.own(ctx, c)
 			}
-			if c.MayAct() == nil {
-				r.effects.Effect(c.Key, c.Epoch)
+			act := func() {
+				// As the protocol has it: the append, one last check, the effect.
+				actx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+				defer cancel()
+				if i.link.Append(actx, c) == nil && c.MayAct() == nil {
+					r.effects.Effect(c.Key, c.Epoch)
+				}
 			}
+			act()
 			end := r.effects.Begin(time.Now(), c.Key)
 			i.mu.Lock()
 			i.ends[c.Key] = end
@@ -133,9 +139,7 @@ func (r *rig) start(id shard.MemberID, change ...func(*shard.FleetConfig)) *inst
 					case <-stop:
 						return
 					}
-					if c.MayAct() == nil {
-						r.effects.Effect(c.Key, c.Epoch)
-					}
+					act()
 				}
 			})
 			err := i.own(ctx, c)

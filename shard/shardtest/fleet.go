@@ -220,6 +220,16 @@ func (l *Link) Probe(ctx context.Context) (shard.LedgerMark, error) {
 	return shard.LedgerMark{Created: l.w.created, Last: l.w.lastSeq()}, nil
 }
 
+// Append is an owner's write: it is stored if the claim is still the key's last
+// record. It fails with shard.ErrFenced when it is not, and with
+// shard.ErrUnknownOutcome when the stores do not answer within ctx.
+func (l *Link) Append(ctx context.Context, c shard.Claim) error {
+	if err := l.reach(ctx); err != nil {
+		return err
+	}
+	return l.w.append(c)
+}
+
 // PutMember implements shard.Members.
 func (l *Link) PutMember(ctx context.Context, m shard.Member, expect uint64) (uint64, error) {
 	if _, err := m.Encode(); err != nil {

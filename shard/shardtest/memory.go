@@ -212,6 +212,16 @@ func (m *Memory) Put(ctx context.Context, k shard.Key, r shard.Record, expect ui
 	return seq, nil
 }
 
+// append notes a write under a claim, which must be the last record of its key.
+func (m *Memory) append(c shard.Claim) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if h := m.heads[c.Key]; h.Seq != c.Epoch {
+		return fmt.Errorf("append to %s at %d: last is %d: %w", c.Key, c.Epoch, h.Seq, shard.ErrFenced)
+	}
+	return nil
+}
+
 // Last implements shard.Claims.
 func (m *Memory) Last(ctx context.Context, k shard.Key) (shard.Head, error) {
 	if err := ctx.Err(); err != nil {
