@@ -1,10 +1,7 @@
 package shard
 
 import (
-	"container/heap"
 	"hash/fnv"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -242,9 +239,6 @@ func (h *Holdings) set(l *lane, s State) {
 		h.yields--
 	}
 }
-
-// Counts gives the number of keys in each state, by State.
-func (h *Holdings) Counts() [Fenced + 1]int { return h.counts }
 
 func (h *Holdings) touch(l *lane) {
 	if !l.dirty {
@@ -484,73 +478,6 @@ func (h *Holdings) Reset() {
 	}
 }
 
-// Settled reports whether every key that is wanted here is owned here and acted for.
-func (h *Holdings) Settled() bool {
-	if !h.registryLoaded || !h.claimsLoaded {
-		return false
-	}
-	for _, l := range h.lanes {
-		if l.registered && h.want(l.key) && l.state != Active {
-			return false
-		}
-	}
-	return true
-}
-
-// Bare is a registered key that nobody living holds.
-type Bare struct {
-	Key   Key
-	Since time.Time
-}
-
-// Orphans looks for registered keys that no living instance holds, and lists
-// those that have been without one for longer than limit, oldest first. covers
-// says whether a head is a claim of somebody living. It is to be called
-// regularly: since is when it first noticed.
-func (h *Holdings) Orphans(now time.Time, limit time.Duration, covers func(Head) bool) []Bare {
-	if !h.registryLoaded || !h.claimsLoaded {
-		return nil
-	}
-	var bare []Bare
-	for _, l := range h.lanes {
-		switch {
-		case !l.registered || covers(l.head):
-			l.bareFrom = time.Time{}
-		case l.bareFrom.IsZero():
-			l.bareFrom = now
-		case now.Sub(l.bareFrom) > limit:
-			bare = append(bare, Bare{l.key, l.bareFrom})
-		}
-	}
-	slices.SortFunc(bare, func(a, b Bare) int {
-		if c := a.Since.Compare(b.Since); c != 0 {
-			return c
-		}
-		return strings.Compare(string(a.Key), string(b.Key))
-	})
-	return bare
-}
-
-// Held lists what is owned here, with epochs.
-func (h *Holdings) Held() map[Key]uint64 {
-	m := map[Key]uint64{}
-	for k, l := range h.lanes {
-		if l.epoch > 0 && l.state != Fenced {
-			m[k] = l.epoch
-		}
-	}
-	return m
-}
-
-// Head gives the last known head of a key, and whether the key is registered.
-func (h *Holdings) Head(k Key) (Head, bool) {
-	l := h.lanes[k]
-	if l == nil {
-		return Head{Key: k}, false
-	}
-	return l.head, l.registered
-}
-
 // Drained reports that nothing is held, running or being written.
 func (h *Holdings) Drained() bool {
 	if h.counts[Idle] != len(h.lanes) {
@@ -595,23 +522,3 @@ func mix(a, b string, n int) uint64 {
 	f.Write([]byte{0, byte(n), byte(n >> 8)})
 	return f.Sum64()
 }
-
-type wake struct {
-	at time.Time
-	l  *lane
-}
-
-type wakeHeap []wake
-
-func (w wakeHeap) Len() int           { return len(w) }
-func (w wakeHeap) Less(i, j int) bool { return w[i].at.Before(w[j].at) }
-func (w wakeHeap) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
-func (w *wakeHeap) Push(x any)        { *w = append(*w, x.(wake)) }
-func (w *wakeHeap) Pop() any {
-	o := *w
-	x := o[len(o)-1]
-	*w = o[:len(o)-1]
-	return x
-}
-
-func (h *Holdings) wakeAt(l *lane, at time.Time) { heap.Push(&h.wakes, wake{at, l}) }
