@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -234,6 +235,14 @@ func (w *devWatch) hostName(l tenancy.Lattice, id lattice.HostID) string {
 	return string(id)
 }
 
+// hostPattern is the id of a host.
+var hostPattern = regexp.MustCompile(`\bN[A-Z2-7]{55}\b`)
+
+// named puts the names of hosts where a text has their ids.
+func (w *devWatch) named(l tenancy.Lattice, text string) string {
+	return hostPattern.ReplaceAllStringFunc(text, func(id string) string { return w.hostName(l, lattice.HostID(id)) })
+}
+
 func (w *devWatch) command(l tenancy.Lattice, c lattice.Command) {
 	w.app(devAppKey{l, c.App}).tried = time.Now()
 	what := string(c.Kind)
@@ -250,7 +259,7 @@ func (w *devWatch) command(l tenancy.Lattice, c lattice.Command) {
 	if c.Host != "" {
 		what += " on " + w.hostName(l, c.Host)
 	}
-	w.happen(l, "command", what+": "+c.Reason)
+	w.happen(l, "command", what+": "+w.named(l, c.Reason))
 }
 
 // app is the record of an application, new if there is none.
@@ -268,7 +277,7 @@ func (w *devWatch) status(key devAppKey, s tenancy.Status) {
 	if was := a.status.Status; was != s.Status {
 		text := key.name + " " + string(s.Status.Type)
 		if s.Status.Message != "" {
-			text += ": " + s.Status.Message
+			text += ": " + w.named(key.lattice, s.Status.Message)
 		}
 		w.happen(key.lattice, "status", text)
 		if was.Type != s.Status.Type {
