@@ -14,6 +14,8 @@ import (
 
 // Report is what became of a run.
 type Report struct {
+	// Server is what whoever runs it calls the server; may be empty.
+	Server   string  `json:"server,omitempty"`
 	Seed     uint64  `json:"seed"`
 	Lattices int     `json:"lattices"`
 	Hosts    int     `json:"hosts"`
@@ -258,7 +260,7 @@ func (t *trail) hosts(what string, until time.Time) []int {
 
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) {
-	fmt.Fprintf(w, "churn: seed %d, %d lattices of %d hosts, %.0f s\n", r.Seed, r.Lattices, r.Hosts, r.Seconds)
+	fmt.Fprintf(w, "churn %s: seed %d, %d lattices of %d hosts, %.0f s\n", r.Server, r.Seed, r.Lattices, r.Hosts, r.Seconds)
 	table := func(title string, m map[string]int) {
 		if len(m) == 0 {
 			return
