@@ -24,6 +24,10 @@ func (s *State) setDesired(apps map[string]*manifest.Manifest, now time.Time) er
 			frozen[name] = true
 			continue
 		}
+		if a := s.apps[name]; a != nil && a.manifest == m {
+			texts[name] = a.canonical
+			continue
+		}
 		b, err := m.MarshalJSON()
 		if err != nil {
 			return fmt.Errorf("compile application %s: %w", name, err)
@@ -122,16 +126,19 @@ func (s *State) touchApp(a *app) {
 		if sc.link != nil {
 			id := sc.link.ID()
 			s.dirty.links[id] = true
-			delete(s.backoffs, target{Link: id})
+			s.pardon(target{Link: id})
 			s.touchEnds(id)
 		} else {
 			s.dirty.units[sc.workload] = true
 			s.forgive(sc.workload)
-			maps.DeleteFunc(s.settled, func(t target, _ string) bool { return t.Workload == sc.workload })
+			delete(s.settled, sc.workload)
+			if u := s.units[sc.workload]; u != nil {
+				u.rest = time.Time{}
+			}
 		}
 		for _, n := range sc.configNames() {
 			s.dirty.configs[n] = true
-			delete(s.backoffs, target{Config: n})
+			s.pardon(target{Config: n})
 		}
 	}
 }
@@ -243,18 +250,18 @@ func (s *State) config(name string) *configTarget {
 func (s *State) pruneUnits() {
 	for id, u := range s.units {
 		if len(u.scalers) == 0 && len(s.obs.Holders(id)) == 0 && !s.flying(id) {
-			delete(s.units, id)
+			s.dropUnit(u)
 			delete(s.dirty.units, id)
 			s.reviewConfigs(id)
 		}
 	}
 }
 
-func (s *State) flying(w lattice.Workload) bool {
-	for t := range s.flights {
-		if t.Workload == w {
-			return true
-		}
-	}
-	return false
+func (s *State) flying(w lattice.Workload) bool { return len(s.unitFlight[w]) > 0 }
+
+// dropUnit forgets a unit.
+func (s *State) dropUnit(u *unit) {
+	s.runs(u, nil)
+	delete(s.units, u.id)
+	delete(s.eager, u.id)
 }

@@ -229,7 +229,7 @@ func (p *placement) settledAs(pl *place, c *claim) bool {
 		// Only the kind of rule differs; that is no reason to touch what runs.
 		return true
 	}
-	return p.s.settled[target{Host: pl.host.ID, Workload: p.u.id}] == c.sc.id+"/"+c.sp.name
+	return p.s.settled[p.u.id][pl.host.ID] == c.sc.id+"/"+c.sp.name
 }
 
 // updateImages replaces the code of what runs in place, so that the old one

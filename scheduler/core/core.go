@@ -120,16 +120,28 @@ type State struct {
 	configs map[string]*configTarget
 	// known are the applications with a status that is not "undeployed".
 	known map[string]bool
+	// eager are the units that a change of hosts concerns: hungry ones and daemons.
+	eager map[lattice.Workload]bool
+	// appUnits finds the units with instances of an application.
+	appUnits map[string]map[lattice.Workload]bool
 	// published is the last status of each application.
 	published map[string]tenancy.Status
 
-	flights    map[target]*flight
+	flights map[target]*flight
+	// The same flights by host, by workload and by application.
 	hostFlight map[lattice.HostID]map[target]*flight
+	unitFlight map[lattice.Workload]map[lattice.HostID]*flight
+	appFlight  map[string]map[target]*flight
 	backoffs   map[target]*backoff
+	// The same waits by workload.
+	unitBackoff map[lattice.Workload]map[lattice.HostID]*backoff
+	timers      timers
 	// settled notes instances whose annotations the host would not change.
-	settled map[target]string
+	settled map[lattice.Workload]map[lattice.HostID]string
 	queries map[Query]*asked
-	serial  uint64
+	// queryWake is a lower bound of when a question is asked again.
+	queryWake time.Time
+	serial    uint64
 
 	dirty dirt
 	// recovering: hosts, links and manifests are being gathered; nothing is decided yet.
@@ -141,6 +153,8 @@ type State struct {
 	// hostWake is a lower bound of when a host must be looked after.
 	hostWake time.Time
 	nextSync time.Time
+	// restWake is when the first unit that waits to be evaluated has rested.
+	restWake time.Time
 	// looking lists what is looked at again, and when, although no event may tell: a
 	// missing configuration that someone else should provide, and what a late
 	// command may bring back.
@@ -170,7 +184,10 @@ func New(cfg Config) *State {
 		links: map[lattice.LinkID]*linkTarget{}, configs: map[string]*configTarget{},
 		known: map[string]bool{}, published: map[string]tenancy.Status{},
 		flights: map[target]*flight{}, hostFlight: map[lattice.HostID]map[target]*flight{},
-		backoffs: map[target]*backoff{}, settled: map[target]string{},
+		unitFlight: map[lattice.Workload]map[lattice.HostID]*flight{}, appFlight: map[string]map[target]*flight{},
+		backoffs: map[target]*backoff{}, unitBackoff: map[lattice.Workload]map[lattice.HostID]*backoff{},
+		settled: map[lattice.Workload]map[lattice.HostID]string{},
+		eager:   map[lattice.Workload]bool{}, appUnits: map[string]map[lattice.Workload]bool{},
 		queries: map[Query]*asked{}, recovering: true, looking: map[Query]time.Time{}, retired: map[string]bool{},
 		dirty: dirt{
 			units: map[lattice.Workload]bool{}, links: map[lattice.LinkID]bool{},
@@ -284,7 +301,7 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 		s.dirty.units[w] = true
 	}
 	if ch.Left {
-		s.forgetHost(ch.Host)
+		s.forgetHost(ch.Host, ch.Workloads)
 	}
 	if ch.Joined || ch.Left || ch.Labels || ch.Woke {
 		s.hostsChanged(ch, now)
@@ -307,12 +324,10 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 // want something they have not got, those that go by host, and, when labels
 // moved or the host speaks again, those on the host.
 func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
-	for id, u := range s.units {
-		if u.hungry || u.daemon {
-			s.dirty.units[id] = true
-			if ch.Joined {
-				s.forgive(id)
-			}
+	for id := range s.eager {
+		s.dirty.units[id] = true
+		if ch.Joined {
+			s.forgive(id)
 		}
 	}
 	if ch.Labels || ch.Woke {
@@ -325,14 +340,18 @@ func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
 	if ch.Joined {
 		for t := range s.backoffs {
 			if t.Host == "" {
-				delete(s.backoffs, t)
+				s.pardon(t)
+				s.touch(t)
 			}
 		}
-		for id := range s.links {
-			s.dirty.links[id] = true
-		}
-		for n := range s.configs {
-			s.dirty.configs[n] = true
+		if len(s.obs.Hosts) == 1 {
+			// Until now there was nobody to ask.
+			for id := range s.links {
+				s.dirty.links[id] = true
+			}
+			for n := range s.configs {
+				s.dirty.configs[n] = true
+			}
 		}
 		if !s.obs.LinksKnown {
 			s.ask(Query{Kind: AskLinks}, now)
@@ -362,7 +381,7 @@ func (s *State) finish(d *Decision, now time.Time) Decision {
 		d.State = s.Snapshot()
 	}
 	d.Stale = s.stale && !s.hostless
-	d.Wake = s.wake(now)
+	d.Wake = s.wake()
 	s.out = nil
 	return *d
 }
@@ -370,13 +389,8 @@ func (s *State) finish(d *Decision, now time.Time) Decision {
 // gathered tells whether enough is known to decide: the manifests, an answer
 // from every host that answered the roll call, and the links.
 func (s *State) gathered() bool {
-	if !s.desired || s.queries[Query{Kind: AskHosts}] != nil {
+	if !s.desired || s.queries[Query{Kind: AskHosts}] != nil || len(s.roll) > 0 {
 		return false
-	}
-	for q := range s.queries {
-		if q.Kind == AskInventory && s.roll[q.Host] {
-			return false
-		}
 	}
 	return s.obs.LinksKnown || len(s.obs.Hosts) == 0
 }
@@ -405,6 +419,7 @@ func (s *State) everythingDirty() {
 // evaluate works through the dirty targets until none is left. Configurations
 // go first because the others wait for them.
 func (s *State) evaluate(now time.Time) {
+	var resting []*unit
 	for len(s.dirty.configs)+len(s.dirty.links)+len(s.dirty.units) > 0 {
 		for _, n := range take(&s.dirty.configs) {
 			s.evalConfig(n, now)
@@ -413,7 +428,18 @@ func (s *State) evaluate(now time.Time) {
 			s.evalLink(id, now)
 		}
 		for _, id := range takeBy(&s.dirty.units, lattice.Workload.Compare) {
+			if u := s.units[id]; u != nil && now.Before(u.rest) {
+				resting = append(resting, u)
+				continue
+			}
 			s.evalUnit(id, now)
+		}
+	}
+	s.restWake = time.Time{}
+	for _, u := range resting {
+		s.dirty.units[u.id] = true
+		if s.restWake.IsZero() || u.rest.Before(s.restWake) {
+			s.restWake = u.rest
 		}
 	}
 }

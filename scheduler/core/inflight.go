@@ -74,13 +74,34 @@ func (s *State) issue(c lattice.Command, change bool, now time.Time) {
 
 func (s *State) fly(t target, f *flight) {
 	s.flights[t] = f
-	if t.Host == "" {
-		return
+	s.remind(t, f.due())
+	put(s.appFlight, f.cmd.App, t, f)
+	if t.Host != "" {
+		put(s.hostFlight, t.Host, t, f)
+		put(s.unitFlight, t.Workload, t.Host, f)
 	}
-	if s.hostFlight[t.Host] == nil {
-		s.hostFlight[t.Host] = map[target]*flight{}
+}
+
+// due is when something has to be done about a flight if nothing happens before.
+func (f *flight) due() time.Time {
+	if f.askAt.Before(f.deadline) {
+		return f.askAt
 	}
-	s.hostFlight[t.Host][t] = f
+	return f.deadline
+}
+
+// put enters a value into a map of maps, drop takes it out again.
+func put[A, B comparable, V any](m map[A]map[B]V, a A, b B, v V) {
+	if m[a] == nil {
+		m[a] = map[B]V{}
+	}
+	m[a][b] = v
+}
+
+func drop[A, B comparable, V any](m map[A]map[B]V, a A, b B) {
+	if delete(m[a], b); len(m[a]) == 0 {
+		delete(m, a)
+	}
 }
 
 // nobody tells whether there is no host that could carry out a command that any
@@ -94,11 +115,10 @@ func (s *State) land(t target) {
 		return
 	}
 	delete(s.flights, t)
+	drop(s.appFlight, f.cmd.App, t)
 	if t.Host != "" {
-		delete(s.hostFlight[t.Host], t)
-		if len(s.hostFlight[t.Host]) == 0 {
-			delete(s.hostFlight, t.Host)
-		}
+		drop(s.hostFlight, t.Host, t)
+		drop(s.unitFlight, t.Workload, t.Host)
 	}
 	s.out.Resolved = append(s.out.Resolved, f.cmd.ID)
 	s.touch(t)
@@ -135,7 +155,7 @@ func (s *State) adopt(c lattice.Command, now time.Time) {
 // succeed lands a command that did what it should.
 func (s *State) succeed(t target) {
 	s.land(t)
-	delete(s.backoffs, t)
+	s.pardon(t)
 }
 
 // fail lands a command that did not, and makes its target wait.
@@ -148,11 +168,28 @@ func (s *State) fail(t target, reason string, now time.Time) {
 	b := s.backoffs[t]
 	if b == nil || b.image != f.cmd.Image {
 		b = &backoff{image: f.cmd.Image}
-		s.backoffs[t] = b
 	}
 	b.failures++
 	b.reason = reason
 	b.next = now.Add(s.delay(t, b.failures))
+	s.rest(t, b)
+}
+
+// rest makes a target wait.
+func (s *State) rest(t target, b *backoff) {
+	s.backoffs[t] = b
+	s.remind(t, b.next)
+	if t.Host != "" {
+		put(s.unitBackoff, t.Workload, t.Host, b)
+	}
+}
+
+// pardon ends the wait of a target.
+func (s *State) pardon(t target) {
+	delete(s.backoffs, t)
+	if t.Host != "" {
+		drop(s.unitBackoff, t.Workload, t.Host)
+	}
 }
 
 // delay is the wait after the nth failure: doubling, capped, and spread by up to
@@ -183,7 +220,9 @@ func (s *State) waiting(t target, image string, now time.Time) *backoff {
 
 // forgive ends the back-off of a workload everywhere.
 func (s *State) forgive(w lattice.Workload) {
-	maps.DeleteFunc(s.backoffs, func(t target, _ *backoff) bool { return t.Workload == w })
+	for host := range s.unitBackoff[w] {
+		s.pardon(target{Host: host, Workload: w})
+	}
 }
 
 // landAll takes everything out of flight that was asked of a host.
@@ -193,12 +232,17 @@ func (s *State) landAll(id lattice.HostID) {
 	}
 }
 
-// forgetHost forgets a host that is gone. What is in flight to it stays: should it
-// only have been busy, it does everything when it is back.
-func (s *State) forgetHost(id lattice.HostID) {
+// forgetHost forgets a host that is gone and had these workloads. What is in
+// flight to it stays: should it only have been busy, it does everything when it
+// is back.
+func (s *State) forgetHost(id lattice.HostID, had []lattice.Workload) {
 	delete(s.roll, id)
-	maps.DeleteFunc(s.backoffs, func(t target, _ *backoff) bool { return t.Host == id })
-	maps.DeleteFunc(s.settled, func(t target, _ string) bool { return t.Host == id })
+	for w := range s.unitBackoff {
+		s.pardon(target{Host: id, Workload: w})
+	}
+	for _, w := range had {
+		drop(s.settled, w, id)
+	}
 	delete(s.queries, Query{Kind: AskInventory, Host: id})
 }
 
@@ -225,7 +269,7 @@ func (s *State) Reply(c lattice.Command, r lattice.Reply, now time.Time) Decisio
 	case lattice.Undelivered:
 		// Nobody was there to hear it, so it has not happened and will not.
 		s.land(t)
-		s.backoffs[t] = &backoff{failures: 1, next: now.Add(s.cfg.BackoffMin), reason: "host does not answer", image: c.Image}
+		s.rest(t, &backoff{failures: 1, next: now.Add(s.cfg.BackoffMin), reason: "host does not answer", image: c.Image})
 		s.noResponder(h, now)
 	case lattice.Unknown:
 		// It may still happen. The host is busy or gone; find out which.
@@ -316,7 +360,7 @@ func (s *State) confirmAll(host lattice.HostID) {
 			}
 			// The host saw nothing to change and kept its annotations. They are
 			// accepted as they are; asking again would change nothing.
-			s.settled[t] = f.cmd.Annotations[lattice.AnnotationScaler] + "/" + f.cmd.Annotations[lattice.AnnotationSpread]
+			put(s.settled, t.Workload, host, f.cmd.Annotations[lattice.AnnotationScaler]+"/"+f.cmd.Annotations[lattice.AnnotationSpread])
 		}
 		s.succeed(t)
 	}
@@ -354,53 +398,4 @@ func (s *State) done(t target, f *flight) bool {
 		return i == nil
 	}
 	return false
-}
-
-// expire fails commands past their deadline and asks after quiet ones.
-func (s *State) expire(now time.Time) {
-	for _, t := range s.flightsInOrder() {
-		f := s.flights[t]
-		switch {
-		case t.Host != "" && s.obs.Hosts[t.Host] == nil:
-			if f.askAt = f.deadline; !now.Before(f.deadline) {
-				s.land(t)
-			}
-		case !now.Before(f.deadline):
-			reason := fmt.Sprintf("no outcome of %s within %s", f.cmd.Kind, s.cfg.CommandDeadline)
-			if f.cmd.Kind == lattice.UpdateComponent {
-				reason = fmt.Sprintf("host %s has not taken image %s within %s; the old version keeps serving", t.Host, f.cmd.Image, s.cfg.CommandDeadline)
-			}
-			s.fail(t, reason, now)
-			if t.Host != "" {
-				s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
-			}
-		case !now.Before(f.askAt):
-			f.askAt = now.Add(askAfter)
-			if t.Host != "" {
-				s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
-			}
-		}
-	}
-	for t, b := range s.backoffs {
-		if !now.Before(b.next) {
-			s.touch(t)
-		}
-	}
-}
-
-func (s *State) flightsInOrder() []target {
-	return slices.SortedFunc(maps.Keys(s.flights), compareTargets)
-}
-
-func compareTargets(a, b target) int {
-	if c := strings.Compare(string(a.Host), string(b.Host)); c != 0 {
-		return c
-	}
-	if c := a.Workload.Compare(b.Workload); c != 0 {
-		return c
-	}
-	if c := strings.Compare(a.Config, b.Config); c != 0 {
-		return c
-	}
-	return compareLinks(a.Link, b.Link)
 }

@@ -55,14 +55,28 @@ func (s *State) answered(q Query, now time.Time) (at time.Time, ok bool) {
 func (s *State) failed(q Query, wait time.Duration, now time.Time) {
 	if a := s.queries[q]; a != nil {
 		a.retry, a.again = now.Add(wait), false
+		s.queriesDue(a.retry)
+	}
+}
+
+// queriesDue keeps queryWake a lower bound.
+func (s *State) queriesDue(at time.Time) {
+	if s.queryWake.IsZero() || at.Before(s.queryWake) {
+		s.queryWake = at
 	}
 }
 
 func (s *State) retryQueries(now time.Time) {
+	if s.queryWake.IsZero() || now.Before(s.queryWake) {
+		return
+	}
+	s.queryWake = time.Time{}
 	var due []Query
 	for q, a := range s.queries {
 		if !a.retry.IsZero() && !now.Before(a.retry) {
 			due = append(due, q)
+		} else if !a.retry.IsZero() {
+			s.queriesDue(a.retry)
 		}
 	}
 	slices.SortFunc(due, compareQueries)
@@ -73,6 +87,8 @@ func (s *State) retryQueries(now time.Time) {
 	for q, at := range s.looking {
 		if !now.Before(at) {
 			looks = append(looks, q)
+		} else {
+			s.queriesDue(at)
 		}
 	}
 	slices.SortFunc(looks, compareQueries)
@@ -86,6 +102,7 @@ func (s *State) retryQueries(now time.Time) {
 func (s *State) lookAt(q Query, at time.Time) {
 	if _, set := s.looking[q]; !set {
 		s.looking[q] = at
+		s.queriesDue(at)
 	}
 }
 
@@ -236,7 +253,7 @@ func (s *State) watchHosts(now time.Time) {
 }
 
 // wake is the earliest moment at which something is due.
-func (s *State) wake(now time.Time) time.Time {
+func (s *State) wake() time.Time {
 	var w time.Time
 	at := func(t time.Time) {
 		if !t.IsZero() && (w.IsZero() || t.Before(w)) {
@@ -244,21 +261,9 @@ func (s *State) wake(now time.Time) time.Time {
 		}
 	}
 	at(s.hostWake)
-	for _, f := range s.flights {
-		at(f.deadline)
-		at(f.askAt)
-	}
-	for _, b := range s.backoffs {
-		if now.Before(b.next) {
-			at(b.next)
-		}
-	}
-	for _, q := range s.queries {
-		at(q.retry)
-	}
-	for _, t := range s.looking {
-		at(t)
-	}
+	at(s.nextTimer())
+	at(s.queryWake)
+	at(s.restWake)
 	if !s.recovering {
 		at(s.nextSync)
 	}

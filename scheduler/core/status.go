@@ -3,7 +3,6 @@ package core
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -39,8 +38,8 @@ func rank(t tenancy.StatusType) int {
 func (p *placement) report() {
 	u := p.u
 	u.hungry, u.settled = false, true
-	for t := range p.s.flights {
-		if t.Workload == u.id && p.s.obs.Hosts[t.Host] != nil {
+	for id := range p.s.unitFlight[u.id] {
+		if p.s.obs.Hosts[id] != nil {
 			u.settled = false
 		}
 	}
@@ -111,7 +110,7 @@ func (p *placement) reportScaler(sc *scaler) {
 		outstanding = outstanding || short
 	}
 	// A failure on a host that carries no claim now, because the start did not work.
-	for _, id := range slices.Sorted(maps.Keys(p.s.obs.Hosts)) {
+	for id := range p.s.unitBackoff[p.u.id] {
 		if pl := p.places[id]; outstanding && (pl == nil || pl.claim == nil) {
 			if b := p.failed(id, sc); b != nil {
 				errs = append(errs, b.reason)
@@ -273,8 +272,8 @@ func (s *State) retiring(name string) (st tenancy.Status, gone bool) {
 // leftOf tells whether anything made for an application is still there or may
 // still appear.
 func (s *State) leftOf(name string) bool {
-	for t, f := range s.flights {
-		if f.cmd.App == name && (t.Host == "" || s.obs.Hosts[t.Host] != nil) {
+	for t := range s.appFlight[name] {
+		if t.Host == "" || s.obs.Hosts[t.Host] != nil {
 			return true
 		}
 	}
@@ -288,12 +287,5 @@ func (s *State) leftOf(name string) bool {
 			return true
 		}
 	}
-	for _, h := range s.obs.Hosts {
-		for _, i := range h.Workloads {
-			if i.App() == name {
-				return true
-			}
-		}
-	}
-	return false
+	return len(s.appUnits[name]) > 0
 }

@@ -22,6 +22,10 @@ type unit struct {
 	// settled: nothing is in flight and what runs is as wanted, though something may
 	// be missing.
 	settled bool
+	// apps have instances of it.
+	apps []string
+	// rest: until then it is not evaluated again.
+	rest time.Time
 }
 
 // claim is one spread of one scaler while its unit is being placed.
@@ -70,6 +74,8 @@ type placement struct {
 	widened bool
 	// failing counts, by image, hosts on which a start has failed and is waiting.
 	failing map[string]int
+	// linked: a link of the unit is still to go; asked: that has been looked up.
+	linked, asked bool
 	// held says why what should start does not.
 	held string
 }
@@ -101,9 +107,50 @@ func (s *State) evalUnit(id lattice.Workload, now time.Time) {
 	}
 	p.report()
 	s.reviewConfigs(id)
-	if len(u.scalers) == 0 && len(s.obs.Holders(id)) == 0 {
-		delete(s.units, id)
+	s.runs(u, p.apps())
+	u.tire(len(p.places), now)
+	if s.eager[id] = u.hungry || u.daemon; !s.eager[id] {
+		delete(s.eager, id)
 	}
+	if len(u.scalers) == 0 && len(s.obs.Holders(id)) == 0 {
+		s.dropUnit(u)
+	}
+}
+
+// A unit on many hosts is not looked at again for a while, so that each of the
+// thousand events that follow one decision does not cost a look at a thousand
+// hosts.
+const (
+	manyPlaces   = 500
+	restPerPlace = 10 * time.Microsecond
+)
+
+func (u *unit) tire(places int, now time.Time) {
+	if places >= manyPlaces {
+		u.rest = now.Add(time.Duration(places) * restPerPlace)
+	}
+}
+
+// apps lists the applications with instances of the unit.
+func (p *placement) apps() []string {
+	var apps []string
+	for _, i := range p.s.obs.Holders(p.u.id) {
+		if a := i.App(); a != "" && !slices.Contains(apps, a) {
+			apps = append(apps, a)
+		}
+	}
+	return apps
+}
+
+// runs notes the applications with instances of a unit.
+func (s *State) runs(u *unit, apps []string) {
+	for _, a := range u.apps {
+		drop(s.appUnits, a, u.id)
+	}
+	for _, a := range apps {
+		put(s.appUnits, a, u.id, true)
+	}
+	u.apps = apps
 }
 
 // gather sorts what runs under the claims it belongs to.
@@ -119,15 +166,13 @@ func (p *placement) gather() {
 	for id := range p.s.obs.Holders(p.u.id) {
 		p.at(p.s.obs.Hosts[id])
 	}
-	for t := range p.s.flights {
-		if t.Workload == p.u.id {
-			if h := p.s.obs.Hosts[t.Host]; h != nil {
-				p.at(h)
-			}
+	for id := range p.s.unitFlight[p.u.id] {
+		if h := p.s.obs.Hosts[id]; h != nil {
+			p.at(h)
 		}
 	}
-	for t, b := range p.s.backoffs {
-		if t.Workload == p.u.id && p.now.Before(b.next) && p.s.obs.Holders(p.u.id)[t.Host] == nil {
+	for id, b := range p.s.unitBackoff[p.u.id] {
+		if p.now.Before(b.next) && p.s.obs.Holders(p.u.id)[id] == nil {
 			p.failing[b.image]++
 		}
 	}
@@ -360,7 +405,12 @@ func (s *State) missing(u *unit) string {
 
 // removable tells whether an instance may be stopped because nothing wants it:
 // the links that lead to it go first.
-func (p *placement) removable() bool { return !p.s.linksGoing(p.u.id.ID) }
+func (p *placement) removable() bool {
+	if !p.asked {
+		p.asked, p.linked = true, p.s.linksGoing(p.u.id.ID)
+	}
+	return !p.linked
+}
 
 // stopReason explains a removal.
 func (p *placement) stopReason(pl *place) string {
