@@ -37,15 +37,26 @@ func (p *placement) spreadComponents() {
 func (p *placement) widenClaims(claims []*claim) {
 	type growing struct {
 		*claim
-		deficit uint64
-		free    []*place
+		// deficit is what is missing; it takes that many fresh places at most.
+		deficit, fresh uint64
+		free           []*place
 	}
 	var grow []*growing
+	total := uint64(0)
 	for _, c := range claims {
 		if have := sum(c.places); !c.unmet && have < c.sp.count {
-			p.widen()
-			grow = append(grow, &growing{claim: c, deficit: c.sp.count - have, free: p.free(c)})
+			g := &growing{claim: c, deficit: c.sp.count - have}
+			for _, pl := range c.places {
+				if pl.cur == 0 {
+					g.fresh++
+				}
+			}
+			grow, total = append(grow, g), total+g.deficit
 		}
+	}
+	for _, g := range grow {
+		p.widen()
+		g.free = p.free(g.claim, total)
 	}
 	for len(grow) > 0 {
 		slices.SortStableFunc(grow, func(a, b *growing) int {
@@ -56,15 +67,14 @@ func (p *placement) widenClaims(claims []*claim) {
 		for len(g.free) > 0 && g.free[0].claim != nil {
 			g.free = g.free[1:]
 		}
-		fresh := uint64(0)
-		for _, pl := range g.places {
-			if pl.cur == 0 {
-				fresh++
-			}
-		}
-		if len(g.free) == 0 || fresh >= g.deficit || p.exhausted(g.claim) && g.free[0].inst == nil {
+		if len(g.free) == 0 || g.fresh >= g.deficit || p.exhausted(g.claim) && g.free[0].inst == nil {
 			grow = grow[1:]
 			continue
+		}
+		if pl := g.free[0]; pl.cur == 0 {
+			g.fresh++
+		} else {
+			g.deficit -= min(g.deficit, pl.cur)
 		}
 		p.give(g.free[0], g.claim)
 	}
@@ -286,5 +296,5 @@ func (p *placement) update(pl *place) {
 		Annotations: c.sc.annotations(c.sp.name, id), App: c.sc.app, Scaler: c.sc.id,
 		Reason: fmt.Sprintf("image %s replaces %s", c.sc.image, pl.inst.Image),
 	}, true, p.now)
-	pl.fl, pl.locked = p.s.flights[target{Host: pl.host.ID, Workload: p.u.id}], true
+	pl.fl, pl.locked = p.flying(pl), true
 }

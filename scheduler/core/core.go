@@ -150,6 +150,8 @@ type State struct {
 	desired             bool
 	// roll are the hosts that answered the roll call and not yet more.
 	roll map[lattice.HostID]bool
+	// hosts has the observed hosts in the order of their ids.
+	hosts []*lattice.Host
 	// hostWake is a lower bound of when a host must be looked after.
 	hostWake time.Time
 	nextSync time.Time
@@ -300,6 +302,9 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 	for _, w := range ch.Workloads {
 		s.dirty.units[w] = true
 	}
+	if ch.Joined || ch.Left {
+		s.listHost(ch.Host)
+	}
 	if ch.Left {
 		s.forgetHost(ch.Host, ch.Workloads)
 	}
@@ -317,6 +322,20 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 	}
 	if ch.Joined || ch.Left || ch.Labels || len(ch.Workloads) > 0 {
 		s.stale = true
+	}
+}
+
+// listHost brings the list of hosts up to date about one of them.
+func (s *State) listHost(id lattice.HostID) {
+	at, listed := slices.BinarySearchFunc(s.hosts, id, func(h *lattice.Host, id lattice.HostID) int { return cmp.Compare(h.ID, id) })
+	h := s.obs.Hosts[id]
+	switch {
+	case h == nil && listed:
+		s.hosts = slices.Delete(s.hosts, at, at+1)
+	case h != nil && listed:
+		s.hosts[at] = h
+	case h != nil:
+		s.hosts = slices.Insert(s.hosts, at, h)
 	}
 }
 

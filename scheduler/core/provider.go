@@ -29,7 +29,7 @@ func (p *placement) spreadProviders() {
 			continue
 		}
 		p.widen()
-		for _, pl := range p.free(c) {
+		for _, pl := range p.free(c, needs(c)) {
 			if needs(c) == 0 {
 				break
 			}
@@ -124,13 +124,17 @@ func (p *placement) replaceProviders(c *claim) {
 	}
 	if !c.sc.daemon {
 		p.widen()
-		for _, pl := range p.free(c) {
-			if pl.inst == nil {
-				pl.want = 1
-				p.give(pl, c)
-				p.startProvider(pl, c, fmt.Sprintf("takes over from the one on host %s, which runs %s", old.host.ID, old.inst.Image))
-				return
+		var best *place
+		for _, pl := range p.list {
+			if c.eligible(pl.host) && p.usable(pl, c) && (best == nil || better(pl, best) < 0) {
+				best = pl
 			}
+		}
+		if best != nil {
+			best.want = 1
+			p.give(best, c)
+			p.startProvider(best, c, fmt.Sprintf("takes over from the one on host %s, which runs %s", old.host.ID, old.inst.Image))
+			return
 		}
 	}
 	if p.waiting(old, c.sc.image) == nil {
@@ -147,7 +151,7 @@ func (p *placement) startProvider(pl *place, c *claim, reason string) {
 		Annotations: c.sc.annotations(c.sp.name, c.sc.id), Config: c.sc.configs,
 		App: c.sc.app, Scaler: c.sc.id, Reason: reason,
 	}, false, p.now)
-	pl.fl, pl.locked = p.s.flights[target{Host: pl.host.ID, Workload: p.u.id}], true
+	pl.fl, pl.locked = p.flying(pl), true
 }
 
 func (p *placement) stopProvider(pl *place, reason string) {
@@ -162,5 +166,5 @@ func (p *placement) stopProvider(pl *place, reason string) {
 		Kind: lattice.StopProvider, Host: pl.host.ID, Workload: p.u.id.ID,
 		Annotations: pl.inst.Annotations, App: app, Scaler: pl.inst.Annotations[lattice.AnnotationScaler], Reason: reason,
 	}, true, p.now)
-	pl.fl, pl.locked = p.s.flights[target{Host: pl.host.ID, Workload: p.u.id}], true
+	pl.fl, pl.locked = p.flying(pl), true
 }

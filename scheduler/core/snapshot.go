@@ -108,6 +108,7 @@ func (s *State) restore(b []byte, now time.Time) error {
 	for _, inv := range snap.Hosts {
 		if inv.Host != "" {
 			s.obs.Restore(inv, now)
+			s.listHost(inv.Host)
 			s.spoke(s.obs.Hosts[inv.Host])
 		}
 	}

@@ -43,7 +43,7 @@ func (p *placement) report() {
 			u.settled = false
 		}
 	}
-	for _, pl := range p.places {
+	for _, pl := range p.list {
 		if pl.inst != nil && !pl.blocked && !p.right(pl) {
 			u.settled = false
 		}
@@ -73,7 +73,7 @@ func (p *placement) reportScaler(sc *scaler) {
 		}
 		right := c.foreign
 		for _, pl := range c.places {
-			if f := p.s.flights[target{Host: pl.host.ID, Workload: p.u.id}]; f != nil && !f.superseded {
+			if f := p.flying(pl); f != nil && !f.superseded {
 				moving++
 				r.inFlight++
 			} else if f != nil && !p.right(pl) {
@@ -146,7 +146,7 @@ func (p *placement) reportScaler(sc *scaler) {
 // failed is the last failure of a scaler's image on a host. It is told until a
 // retry has worked, also while one is under way.
 func (p *placement) failed(id lattice.HostID, sc *scaler) *backoff {
-	if b := p.s.backoffs[target{Host: id, Workload: p.u.id}]; b != nil && b.image == sc.image {
+	if b := p.s.unitBackoff[p.u.id][id]; b != nil && b.image == sc.image {
 		return b
 	}
 	return nil

@@ -1,0 +1,349 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"wadm/scheduler/lattice"
+)
+
+// claim is one spread of one scaler while its unit is being placed.
+type claim struct {
+	sc *scaler
+	sp *spread
+	// places are the hosts that carry this spread.
+	places []*place
+	// foreign counts providers on its hosts that someone else runs for it.
+	foreign uint64
+	// unmet: no host could be found.
+	unmet bool
+	// short is the number of instances (or hosts) still missing.
+	short uint64
+}
+
+func (c *claim) eligible(h *lattice.Host) bool { return h.Has(c.sp.labels) }
+
+// place is one host in the placement of a unit.
+type place struct {
+	host *lattice.Host
+	inst *lattice.Instance
+	fl   *flight
+	// cur is the count that runs or has been asked for.
+	cur uint64
+	// locked: nothing may be asked of the host for this unit now.
+	locked bool
+	// blocked: what is on the host is not ours to replace.
+	blocked bool
+	claim   *claim
+	// want is the count decided on.
+	want uint64
+	load int
+	// failures in a row of what was last tried here.
+	failures int
+}
+
+// placement is one evaluation of a unit.
+type placement struct {
+	s      *State
+	u      *unit
+	now    time.Time
+	claims []*claim
+	places map[lattice.HostID]*place
+	// list has the places in the order of their hosts, unless unsorted.
+	list     []*place
+	unsorted bool
+	// slab holds the places, since there may be thousands.
+	slab []place
+	// fl and waits are what is in flight and what has to wait, by host.
+	fl    map[lattice.HostID]*flight
+	waits map[lattice.HostID]*backoff
+	// widened: every host is in places, not only those that hold something.
+	widened bool
+	// failing counts, by image, hosts on which a start has failed and is waiting.
+	failing map[string]int
+	// linked: a link of the unit is still to go; asked: that has been looked up.
+	linked, asked bool
+	// held says why what should start does not.
+	held string
+}
+
+// maxFailing is the number of hosts on which a start may fail before other
+// hosts are no longer tried: what fails on two is likely to fail everywhere.
+const maxFailing = 2
+
+// gather sorts what runs under the claims it belongs to.
+func (p *placement) gather() {
+	for _, sc := range p.u.scalers {
+		if sc.fixed != nil {
+			continue
+		}
+		for i := range sc.spreads {
+			p.claims = append(p.claims, &claim{sc: sc, sp: &sc.spreads[i]})
+		}
+	}
+	p.fl, p.waits = p.s.unitFlight[p.u.id], p.s.unitBackoff[p.u.id]
+	holders := p.s.obs.Holders(p.u.id)
+	p.slab = make([]place, 0, len(holders)+len(p.fl))
+	for id := range holders {
+		p.at(p.s.obs.Hosts[id])
+	}
+	for id := range p.fl {
+		if h := p.s.obs.Hosts[id]; h != nil {
+			p.at(h)
+		}
+	}
+	for id, b := range p.waits {
+		if p.now.Before(b.next) && holders[id] == nil {
+			p.failing[b.image]++
+		}
+	}
+	for _, pl := range p.inOrder() {
+		if c := p.belongs(pl); c != nil {
+			c.places, pl.claim = append(c.places, pl), c
+		}
+	}
+}
+
+// at returns the place of a host, making it if need be.
+func (p *placement) at(h *lattice.Host) *place {
+	if pl := p.places[h.ID]; pl != nil {
+		return pl
+	}
+	if len(p.slab) == cap(p.slab) {
+		p.slab = make([]place, 0, 16)
+	}
+	p.slab = append(p.slab, place{host: h, inst: h.Workloads[p.u.id], fl: p.fl[h.ID], load: len(h.Workloads) + len(p.s.hostFlight[h.ID])})
+	pl := &p.slab[len(p.slab)-1]
+	p.places[h.ID] = pl
+	p.list, p.unsorted = append(p.list, pl), true
+	pl.locked = h.Silent || pl.fl != nil
+	if b := p.waits[h.ID]; b != nil {
+		pl.failures = b.failures
+	}
+	if pl.inst != nil {
+		pl.cur = uint64(pl.inst.Max)
+		pl.blocked = !pl.inst.Managed() || p.s.frozen[pl.inst.App()] && p.s.apps[pl.inst.App()] == nil
+	}
+	if pl.fl != nil {
+		switch pl.fl.cmd.Kind {
+		case lattice.ScaleComponent, lattice.StopProvider:
+			pl.cur = uint64(pl.fl.cmd.Count)
+			// What is being stopped can't be used before it has gone.
+			pl.blocked = pl.blocked || pl.cur == 0
+		case lattice.StartProvider:
+			pl.cur = 1
+		}
+	}
+	pl.want = pl.cur
+	return pl
+}
+
+// widen brings in all hosts that fit a claim: needed only when something has to
+// be placed.
+func (p *placement) widen() {
+	if p.widened {
+		return
+	}
+	p.widened = true
+	all := make([]*place, 0, len(p.s.hosts))
+	p.slab = make([]place, 0, len(p.s.hosts))
+	for _, h := range p.s.hosts {
+		if pl := p.places[h.ID]; pl != nil {
+			all = append(all, pl)
+		} else if slices.ContainsFunc(p.claims, func(c *claim) bool { return c.eligible(h) }) {
+			all = append(all, p.at(h))
+		}
+	}
+	p.list, p.unsorted = all, false
+}
+
+// inOrder lists the places by host id.
+func (p *placement) inOrder() []*place {
+	if p.unsorted {
+		slices.SortFunc(p.list, func(a, b *place) int { return cmp.Compare(a.host.ID, b.host.ID) })
+		p.unsorted = false
+	}
+	return p.list
+}
+
+// belongs finds the claim that what runs on a place was started for, if the
+// host still carries its labels.
+func (p *placement) belongs(pl *place) *claim {
+	ann := map[string]string(nil)
+	switch {
+	case pl.fl != nil && pl.fl.cmd.Annotations != nil:
+		ann = pl.fl.cmd.Annotations
+	case pl.inst != nil && pl.inst.Managed():
+		ann = pl.inst.Annotations
+	}
+	if ann == nil || pl.cur == 0 {
+		return nil
+	}
+	var best *claim
+	score := 0
+	for _, c := range p.claims {
+		if !c.eligible(pl.host) || c.sp.name != ann[lattice.AnnotationSpread] || c.sc.app != ann[lattice.AnnotationApp] {
+			continue
+		}
+		n := 1
+		if c.sc.id == ann[lattice.AnnotationScaler] {
+			n = 2
+		}
+		if n > score {
+			best, score = c, n
+		}
+	}
+	return best
+}
+
+// usable tells whether a claim may start something new on a place.
+func (p *placement) usable(pl *place, c *claim) bool {
+	return pl.claim == nil && pl.inst == nil && !pl.blocked && !pl.locked && p.waiting(pl, c.sc.image) == nil
+}
+
+// flying is what is in flight to a place by now.
+func (p *placement) flying(pl *place) *flight { return p.s.unitFlight[p.u.id][pl.host.ID] }
+
+// waiting is the wait of a place for an image, nil when it need not wait.
+func (p *placement) waiting(pl *place, image string) *backoff {
+	b := p.waits[pl.host.ID]
+	if b == nil || b.image != image || !p.now.Before(b.next) {
+		return nil
+	}
+	return b
+}
+
+// adoptable tells whether something of the claim's application that belongs to
+// no claim runs here. What another application started under the same id goes
+// first: a host would keep its annotations.
+func (pl *place) adoptable(c *claim) bool {
+	return pl.claim == nil && pl.inst != nil && !pl.blocked && !pl.locked && pl.cur > 0 && pl.inst.App() == c.sc.app
+}
+
+// daemons gives every eligible host to the first daemon spread that wants it.
+func (p *placement) daemons() {
+	for _, c := range p.claims {
+		if !c.sc.daemon {
+			continue
+		}
+		p.widen()
+		anyHost := false
+		for _, pl := range p.inOrder() {
+			if !c.eligible(pl.host) {
+				continue
+			}
+			anyHost = true
+			if pl.adoptable(c) || pl.claim == nil && pl.inst == nil && !pl.blocked && !pl.host.Silent {
+				p.give(pl, c)
+			}
+			if pl.claim == c {
+				pl.want = c.sp.count
+				if p.u.id.Provider {
+					pl.want = min(pl.want, 1)
+				}
+			}
+			if p.u.id.Provider && pl.inst != nil && !pl.inst.Managed() {
+				c.foreign++
+			}
+		}
+		c.unmet = !anyHost
+	}
+}
+
+// better orders places for a claim's new work: what already runs there first,
+// then a place where nothing has failed, then the least loaded host.
+func better(a, b *place) int {
+	return cmp.Or(
+		cmp.Compare(boolRank(a.inst == nil), boolRank(b.inst == nil)),
+		cmp.Compare(a.failures, b.failures),
+		cmp.Compare(a.cur, b.cur), cmp.Compare(a.load, b.load), cmp.Compare(a.host.ID, b.host.ID))
+}
+
+func boolRank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// exhausted tells whether a claim's image has failed on so many hosts that only
+// those are tried again.
+func (p *placement) exhausted(c *claim) bool { return p.failing[c.sc.image] >= maxFailing }
+
+// free lists up to n places that could take a claim's next instance, best first.
+func (p *placement) free(c *claim, n uint64) []*place {
+	var out []*place
+	few := n < uint64(len(p.list)/8)
+	for _, pl := range p.list {
+		if !c.eligible(pl.host) || !p.usable(pl, c) && !pl.adoptable(c) {
+			continue
+		}
+		if !few {
+			out = append(out, pl)
+			continue
+		}
+		if full := uint64(len(out)) >= n; full && better(pl, out[len(out)-1]) > 0 {
+			continue
+		} else if full {
+			out = out[:len(out)-1]
+		}
+		at, _ := slices.BinarySearchFunc(out, pl, better)
+		out = slices.Insert(out, at, pl)
+	}
+	if !few {
+		slices.SortFunc(out, better)
+	}
+	return out
+}
+
+// give hands a place to a claim.
+func (p *placement) give(pl *place, c *claim) {
+	if o := pl.claim; o != nil {
+		o.places = slices.DeleteFunc(o.places, func(x *place) bool { return x == pl })
+	}
+	c.places, pl.claim = append(c.places, pl), c
+}
+
+// augment finds the shortest chain of moves that gives c one more place: a free
+// one, one of a claim that has more than it needs, or one of a claim that can
+// move on in turn. It reports whether there is one; a claim for which there is
+// none cannot be satisfied together with those before it. Applications that share
+// an id don't take places from each other.
+func (p *placement) augment(c *claim, spare func(*claim) bool) bool {
+	type step struct {
+		pl   *place
+		from *claim
+	}
+	came := map[*claim]step{}
+	seen := map[*claim]bool{c: true}
+	for queue := []*claim{c}; len(queue) > 0; queue = queue[1:] {
+		at := queue[0]
+		finish := func(pl *place) bool {
+			for x := at; ; {
+				before, more := came[x]
+				p.give(pl, x)
+				if !more {
+					return true
+				}
+				pl, x = before.pl, before.from
+			}
+		}
+		if free := p.free(at, 1); len(free) > 0 && (free[0].inst != nil || !p.exhausted(at)) {
+			return finish(free[0])
+		}
+		for _, pl := range p.inOrder() {
+			o := pl.claim
+			if o == nil || seen[o] || o.sc.daemon || o.sc.app != at.sc.app || pl.locked || pl.blocked || !at.eligible(pl.host) {
+				continue
+			}
+			if spare(o) {
+				return finish(pl)
+			}
+			seen[o] = true
+			came[o] = step{pl, at}
+			queue = append(queue, o)
+		}
+	}
+	return false
+}
