@@ -38,11 +38,11 @@ type attachment struct {
 	open int
 	// heard is when the server last sent anything for this lattice.
 	heard time.Time
-	// lost: the consumer is not there. gap: events may have been missed.
+	// lost: the consumer seems not to be there. gap: events may have been missed.
 	// probe: ask whether the consumer is there. off: don't ask before askAgain.
 	lost, gap, probe, off bool
 	gapAt                 time.Time
-	// begun: there has been a consumer of ours, so position knows where to start.
+	// begun: there has been a consumer of ours. Written by run only.
 	begun bool
 	// incarnation of the stream the rest belongs to; last is the highest sequence
 	// that was delivered or need not be, pending what is delivered and not
@@ -169,10 +169,13 @@ func (a *attachment) run(ctx context.Context, deliver func(scheduler.Delivery), 
 		lost := a.lost
 		a.mu.Unlock()
 		if lost {
-			if err := a.renew(ctx); err != nil {
+			made, err := a.renew(ctx)
+			if err != nil {
 				return err
 			}
-			a.tellGap(gap)
+			if made {
+				a.tellGap(gap)
+			}
 		}
 		a.pull()
 		select {

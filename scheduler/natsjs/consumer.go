@@ -24,6 +24,8 @@ const (
 // server is gone and the cluster still knows its name.
 const mute = 2
 
+var errUnanswered = errors.New("no answer about it")
+
 // consumerName is the durable name of a lattice's consumer. The tenant is in the
 // stream's name.
 func consumerName(key tenancy.LatticeKey) string { return "wadm-" + string(key.Lattice) }
@@ -56,30 +58,35 @@ func (a *attachment) consumerConfig(from uint64) jetstream.ConsumerConfig {
 	return c
 }
 
-// renew puts a consumer of ours in the place of whatever is there, and tries
-// until it has: the first one starts with the next event, one that takes the
-// place of a lost one where that stood. ErrFenced: there is one of a newer claim.
-func (a *attachment) renew(ctx context.Context) error {
+// renew makes sure that there is a consumer of ours, and tries until there is.
+// The first one takes the place of whatever bears its name and starts with the
+// next event; a later one, in the place of a lost one, where that stood. made
+// tells that there is a new one. ErrFenced: there is one of a newer claim.
+func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 	unanswered := 0
 	for try := 0; ; try++ {
 		select {
 		case a.in.creates <- struct{}{}:
 		case <-a.in.done:
-			return ErrStopped
+			return false, ErrStopped
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		}
 		began := time.Now()
-		err := a.vacate(ctx, &unanswered)
-		if err == nil {
+		there, err := a.vacate(ctx, unanswered >= mute)
+		if err == nil && !there {
 			err = a.create(ctx, began)
 		}
 		<-a.in.creates
 		switch {
-		case err == nil, errors.Is(err, scheduler.ErrFenced):
-			return err
+		case err == nil:
+			return !there, nil
+		case errors.Is(err, scheduler.ErrFenced):
+			return false, err
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
+		case errors.Is(err, errUnanswered):
+			unanswered++
 		}
 		level := a.in.log.Debug
 		if try == 5 {
@@ -87,35 +94,41 @@ func (a *attachment) renew(ctx context.Context) error {
 		}
 		level("consumer of events not there", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "epoch", a.claim.Epoch, "error", err)
 		if !pause(ctx, try) {
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		}
 	}
 }
 
-// vacate deletes the consumer that bears our name, with all requests to it,
-// unless it was made under a newer claim.
-func (a *attachment) vacate(ctx context.Context, unanswered *int) error {
+// vacate deletes the consumer that bears our name, with all requests to it. One
+// of a newer claim stays, and the error is ErrFenced; one that this attachment
+// has made stays too, and is there. blindly: it is deleted without a look at it.
+func (a *attachment) vacate(ctx context.Context, blindly bool) (there bool, err error) {
 	js, stream := a.in.s.js, a.ev.stream
-	have, err := js.Consumer(ctx, stream, a.consumer)
-	switch {
-	case err == nil:
+	if !blindly {
+		have, err := js.Consumer(ctx, stream, a.consumer)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("look up consumer %s: %w: %w", a.consumer, errUnanswered, err)
+		}
 		made := have.CachedInfo().Config.Metadata
 		epoch, err := strconv.ParseUint(made[metaEpoch], 10, 64)
-		if err == nil && made[metaLedger] == a.in.s.ledgerID && epoch > a.claim.Epoch {
-			return fmt.Errorf("consumer %s of epoch %d: %w", a.consumer, epoch, scheduler.ErrFenced)
-		}
-	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
-		return nil
-	default:
-		if *unanswered++; *unanswered <= mute {
-			return fmt.Errorf("look up consumer %s: %w", a.consumer, err)
+		switch counts := err == nil && made[metaLedger] == a.in.s.ledgerID; {
+		case counts && epoch > a.claim.Epoch:
+			return false, fmt.Errorf("consumer %s of epoch %d: %w", a.consumer, epoch, scheduler.ErrFenced)
+		case counts && epoch == a.claim.Epoch && a.begun:
+			a.mu.Lock()
+			a.found()
+			a.mu.Unlock()
+			return true, nil
 		}
 	}
 	err = js.DeleteConsumer(ctx, stream, a.consumer)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("delete consumer %s: %w", a.consumer, err)
+		return false, fmt.Errorf("delete consumer %s: %w", a.consumer, err)
 	}
-	return nil
+	return false, nil
 }
 
 // create makes the consumer, and the stream if it is not there after began.
@@ -140,11 +153,17 @@ func (a *attachment) create(ctx context.Context, began time.Time) error {
 	if !a.begun {
 		a.begun, a.last = true, made.CachedInfo().AckFloor.Stream
 	}
-	a.lost, a.off, a.open, a.heard = false, false, 0, time.Now()
+	a.found()
 	// What waits here comes again.
 	clear(a.queue)
 	a.queue, a.head = a.queue[:0], 0
 	return nil
+}
+
+// found: the consumer is there, and whether it has requests of ours is not known.
+// Called with mu.
+func (a *attachment) found() {
+	a.lost, a.off, a.open, a.heard = false, false, 0, time.Now()
 }
 
 // position is the sequence at which the next consumer must start, 0 when there

@@ -157,13 +157,30 @@ func covers(filter, sub string) bool {
 	return len(f) == len(s)
 }
 
-// ensure creates the stream or changes it to what is needed.
-func (s *Streams) ensure(ctx context.Context, want jetstream.StreamConfig, needs need) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*s.cfg.APITimeout)
+// settle is how long a stream that has disappeared must stay away before it is
+// made again. A server lists it no more, and tells of its consumers' end, before
+// it removes the files; a stream made in between loses its own with them and
+// stores nothing ever after.
+const settle = 2 * time.Second
+
+// ensure creates the stream or changes it to what is needed. known: it has been
+// there before.
+func (s *Streams) ensure(ctx context.Context, want jetstream.StreamConfig, needs need, known bool) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, settle+2*s.cfg.APITimeout)
 	defer cancel()
 	for {
 		st, err := s.js.Stream(ctx, want.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			if known {
+				known = false
+				s.log.Warn("stream has disappeared and is made again", "stream", want.Name, "in", settle)
+				select {
+				case <-time.After(settle):
+					continue
+				case <-ctx.Done():
+					return nil, context.Cause(ctx)
+				}
+			}
 			st, err = s.js.CreateStream(ctx, want)
 			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 				continue // somebody with other settings was faster: look at them

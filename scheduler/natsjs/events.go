@@ -91,7 +91,7 @@ func (e *events) look(ctx context.Context, since time.Time) error {
 		return nil
 	}
 	began := time.Now()
-	info, err := e.s.ensure(ctx, e.config(), needEvents)
+	info, err := e.s.ensure(ctx, e.config(), needEvents, !e.made.IsZero())
 	if err != nil {
 		return fmt.Errorf("events of tenant %s: %w", e.tenant, err)
 	}

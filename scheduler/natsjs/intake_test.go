@@ -27,11 +27,13 @@ func TestAnAttachLeavesOutWhatIsOlderThanItsInventory(t *testing.T) {
 	key := lattice1("default")
 	first := newIntake(t, open(t, srv.Connect(t), natsjs.Config{MaxAckPending: 4}))
 	emit(t, nc, "default", "host_started", "before anybody")
+	stored(t, js, 1)
 	o := attach(t, first, claim(t, js, key), true)
 	for i := range 10 {
 		emit(t, nc, "default", "host_heartbeat", fmt.Sprint(i))
 	}
 	eventually(t, "first owner full", func() bool { return len(o.seen()) == 4 })
+	stored(t, js, 11)
 	if err := o.stop(); !errors.Is(err, context.Canceled) {
 		t.Errorf("attach ended with %v", err)
 	}
@@ -170,9 +172,7 @@ func TestAConsumerDeletedBeforeItsFirstEventMissesNone(t *testing.T) {
 	nc, js := srv.Connect(t), srv.JetStream(t)
 	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
 	emit(t, nc, "default", "host_started", "old")
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	stored(t, js, 1)
 	o := attach(t, in, claim(t, js, lattice1("default")), false)
 	if err := js.DeleteConsumer(t.Context(), "wasmbus_events", "wadm-default"); err != nil {
 		t.Fatal(err)
@@ -181,6 +181,39 @@ func TestAConsumerDeletedBeforeItsFirstEventMissesNone(t *testing.T) {
 	eventually(t, "new event", func() bool { return o.has("new") })
 	if diff := cmp.Diff([]string{"new"}, o.seen()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAConsumerThatIsStillThereIsNotMadeAgain(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
+	inbox := make(chan string, 16)
+	_, err := nc.Subscribe("$JS.API.CONSUMER.MSG.NEXT.wasmbus_events.wadm-default", func(m *nats.Msg) { inbox <- m.Reply })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	// What a server says whose news are old: about a consumer that is back by now.
+	late := nats.NewMsg(<-inbox)
+	late.Header.Set("Status", "409")
+	late.Header.Set("Description", "Consumer Deleted")
+	if err := nc.PublishMsg(late); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-inbox: // it asks again
+	case <-time.After(patience):
+		t.Fatal("no further request")
+	}
+	emit(t, nc, "default", "host_started", "one")
+	eventually(t, "event", func() bool { return o.has("one") })
+	if st := in.Stats(); st.Created != 1 || st.Gaps != 1 || len(o.seen()) != 1 {
+		t.Errorf("%+v, %v", st, o.seen())
 	}
 }
 
@@ -197,10 +230,12 @@ func TestADeletedStreamIsMadeAgain(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), "wasmbus_events"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "stream", func() bool {
-		_, err := js.Stream(t.Context(), "wasmbus_events")
-		return err == nil && o.gapCount() == 2
+	// The first consumer made again may still have been in the old stream.
+	eventually(t, "consumer in a new stream", func() bool {
+		_, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-default")
+		return err == nil
 	})
+	eventually(t, "gap", func() bool { return o.gapCount() >= 2 })
 	emit(t, nc, "default", "host_started", "new 0")
 	emit(t, nc, "default", "host_started", "new 1")
 	eventually(t, "new events", func() bool { return o.has("new 1") })

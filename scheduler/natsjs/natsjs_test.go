@@ -68,6 +68,15 @@ func emit(t testing.TB, nc *nats.Conn, lattice, kind, data string) {
 	}
 }
 
+// stored waits until the events stream of the default tenant has taken n events.
+func stored(t testing.TB, js jetstream.JetStream, n uint64) {
+	t.Helper()
+	eventually(t, "events stored", func() bool {
+		st, err := js.Stream(t.Context(), "wasmbus_events")
+		return err == nil && st.CachedInfo().State.LastSeq >= n
+	})
+}
+
 // background runs f until the test ends or stop is called, which waits for it.
 func background(t testing.TB, f func(context.Context) error) (stop func() error) {
 	t.Helper()

@@ -154,7 +154,7 @@ func (p *Statuses) store(ctx context.Context, key tenancy.LatticeKey, account, s
 		}
 		if errors.Is(err, jetstream.ErrNoStreamResponse) && try > 2 {
 			// The stream may be gone, or not take the tenant's subjects any more.
-			if _, err := p.s.ensure(ctx, p.s.statusConfig(account), needSubjects); err != nil && ctx.Err() == nil {
+			if _, err := p.s.ensure(ctx, p.s.statusConfig(account), needSubjects, true); err != nil && ctx.Err() == nil {
 				p.s.log.Debug("status stream not there", "error", err)
 			}
 		}

@@ -202,13 +202,13 @@ func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Streams, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	ledger, err := s.ensure(ctx, s.cfg.Ledger, needLedger)
+	ledger, err := s.ensure(ctx, s.cfg.Ledger, needLedger, false)
 	if err != nil {
 		return nil, err
 	}
 	s.ledgerMost = max(0, int(ledger.Config.MaxMsgSize))
 	s.ledgerID = ledger.Created.UTC().Format(time.RFC3339Nano)
-	if _, err := s.ensure(ctx, s.statusConfig(""), needSubjects); err != nil {
+	if _, err := s.ensure(ctx, s.statusConfig(""), needSubjects, false); err != nil {
 		return nil, err
 	}
 	if !cfg.Multi {
@@ -237,7 +237,7 @@ func (s *Streams) AddTenant(ctx context.Context, tenant tenancy.Tenant, account 
 		return err
 	}
 	if account != "" {
-		if _, err := s.ensure(ctx, s.statusConfig(account), needSubjects); err != nil {
+		if _, err := s.ensure(ctx, s.statusConfig(account), needSubjects, false); err != nil {
 			return err
 		}
 	}
