@@ -90,10 +90,7 @@ func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, st
 	defer ns.Stop()
 	url := ns.URL()
 
-	view, err := newDevView(o, url, stdout)
-	if err != nil {
-		return err
-	}
+	view := newDevView(o, url, stdout)
 	log, closeLog, err := o.logger(view)
 	if err != nil {
 		return err
@@ -111,10 +108,16 @@ func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, st
 		timer := time.AfterFunc(o.timeout, func() { stop(fmt.Errorf("%w after %v", errDevTimeout, o.timeout)) })
 		defer timer.Stop()
 	}
-	// The watch begins before there is anything to see.
-	watch, err := newDevWatch(nc, view)
+	// The watch begins before there is anything to see, and before anybody is
+	// told where to connect.
+	watch, err := newDevWatch(ctx, nc, view)
 	if err != nil {
 		return err
+	}
+	if !o.quiet {
+		if err := view.open(); err != nil {
+			return err
+		}
 	}
 	fleet, err := newDevFleet(nc.Conn, o)
 	if err != nil {
@@ -139,7 +142,15 @@ func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, st
 	})
 	group.Go(func() error { return view.run(looking) })
 	group.Go(func() error { return watch.run(looking) })
-	group.Go(func() error { return deployDev(gctx, nc, fleet, apps, watch) })
+	group.Go(func() error {
+		if err := fleet.start(); err != nil {
+			return err
+		}
+		if err := o.awaitServer(gctx, nc, view); err != nil || gctx.Err() != nil {
+			return err
+		}
+		return deployDev(gctx, nc, apps, watch)
+	})
 	if o.exitWhenConverged {
 		group.Go(func() error { return watch.converge(gctx, apps) })
 	}
@@ -177,7 +188,7 @@ func (o devOptions) logger(view *devView) (*slog.Logger, func(), error) {
 	if o.log == "" {
 		return slog.New(shown), func() {}, nil
 	}
-	f, err := os.OpenFile(o.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // the user names the file
+	f, err := os.OpenFile(o.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open log: %w", err)
 	}
@@ -185,11 +196,37 @@ func (o devOptions) logger(view *devView) (*slog.Logger, func(), error) {
 	return slog.New(slog.NewMultiHandler(shown, file)), func() { _ = f.Close() }, nil
 }
 
-// deployDev starts the hosts, waits for the server to answer, and deploys.
-func deployDev(ctx context.Context, nc *natsconn.Conn, fleet *devFleet, apps []devApp, watch *devWatch) error {
-	if err := fleet.start(); err != nil {
+// awaitServer waits until requests are answered. Only then is a script, which
+// is what asks for quiet, told where to connect.
+func (o devOptions) awaitServer(ctx context.Context, nc *natsconn.Conn, view *devView) error {
+	client, err := api.NewClient(nc.Conn, api.ClientConfig{})
+	if err != nil {
 		return err
 	}
+	for {
+		_, err := client.List(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, api.ErrNoServer):
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(5 * time.Millisecond):
+			}
+			continue
+		case err != nil:
+			return fmt.Errorf("wait for the server: %w", err)
+		case o.quiet:
+			return view.open()
+		}
+		view.happen(happening{kind: "server", text: "answers requests"})
+		return nil
+	}
+}
+
+// deployDev deploys the applications.
+func deployDev(ctx context.Context, nc *natsconn.Conn, apps []devApp, watch *devWatch) error {
 	for _, app := range apps {
 		client, err := api.NewClient(nc.Conn, api.ClientConfig{Lattice: app.lattice})
 		if err != nil {
@@ -209,21 +246,8 @@ func deployDev(ctx context.Context, nc *natsconn.Conn, fleet *devFleet, apps []d
 // deploy puts and deploys an application. A version that is stored already, in
 // kept data, is deployed as it is.
 func (a devApp) deploy(ctx context.Context, client *api.Client) error {
-	for {
-		_, err := client.Put(ctx, a.data, "")
-		if errors.Is(err, api.ErrNoServer) {
-			// It is starting.
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-time.After(5 * time.Millisecond):
-			}
-			continue
-		}
-		if err != nil && !errors.Is(err, api.ErrExists) {
-			return err
-		}
-		break
+	if _, err := client.Put(ctx, a.data, ""); err != nil && !errors.Is(err, api.ErrExists) {
+		return err
 	}
 	_, err := client.Deploy(ctx, a.name, a.version)
 	return err

@@ -55,7 +55,7 @@ func (k *devKeys) control(f func(fd int) error) error {
 		return err
 	}
 	var inner error
-	if err := conn.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil { //nolint:gosec // descriptors are small
+	if err := conn.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
 		return err
 	}
 	return inner

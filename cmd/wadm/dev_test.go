@@ -153,6 +153,7 @@ func TestDevServesClientsAndHostsAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	waitUntil(t, &out, func() bool { return strings.Contains(out.String(), "answers requests") })
 	if err := app.deploy(t.Context(), client); err != nil {
 		t.Fatal(err)
 	}
@@ -195,10 +196,7 @@ func TestDevTableFitsTheScreen(t *testing.T) {
 		})
 	}
 	var out bytes.Buffer
-	v, err := newDevView(devOptions{lattices: 1, hosts: 100}, "nats://127.0.0.1:4222", &out)
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := newDevView(devOptions{lattices: 1, hosts: 100}, "nats://127.0.0.1:4222", &out)
 	v.state = func() devState { return state }
 	v.recent = []happening{{at: time.Second, lattice: "default", kind: "command", text: "scale"}}
 	for _, size := range [][2]int{{80, 24}, {200, 60}, {20, 10}, {1, 1}} {

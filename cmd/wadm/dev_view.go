@@ -63,21 +63,28 @@ type devView struct {
 // of the last as there is room for.
 const recentHappenings = 200
 
-// newDevView prints where to connect, unless a table will show it.
-func newDevView(o devOptions, url string, out io.Writer) (*devView, error) {
+// newDevView decides between table and lines. It shows nothing yet.
+func newDevView(o devOptions, url string, out io.Writer) *devView {
 	v := &devView{opts: o, url: url, begun: time.Now(), out: out}
-	if f, ok := out.(*os.File); ok && !o.lines && !o.quiet && !o.exitWhenConverged && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" { //nolint:gosec // descriptors are small
+	if f, ok := out.(*os.File); ok && !o.lines && !o.quiet && !o.exitWhenConverged && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		v.tty = f
-		return v, nil
 	}
-	text := url + "\n"
-	if !o.quiet {
+	return v
+}
+
+// open prints where to connect, unless a table will show it.
+func (v *devView) open() error {
+	if v.tty != nil {
+		return nil
+	}
+	text := v.url + "\n"
+	if !v.opts.quiet {
 		text = strings.Join(v.welcome(), "\n") + "\n\n"
 	}
-	if _, err := io.WriteString(out, text); err != nil {
-		return nil, fmt.Errorf("write: %w", err)
+	if _, err := io.WriteString(v.out, text); err != nil {
+		return fmt.Errorf("write: %w", err)
 	}
-	return v, nil
+	return nil
 }
 
 // terminal is the view when it shows a table, and nil when it prints lines.
@@ -92,12 +99,17 @@ func (v *devView) terminal() *devView {
 func (v *devView) welcome() []string {
 	host, port := endpoint(v.url)
 	server := fmt.Sprintf("%s:%d", host, port)
+	// Simulated hosts do not share links and configurations with real ones.
+	lattice := " --lattice mine"
+	if v.opts.hosts == 0 {
+		lattice = ""
+	}
 	return []string{
 		fmt.Sprintf("wadm dev: NATS at %s, %d lattice(s) with %d simulated host(s) each. ^C stops everything.", v.url, v.opts.lattices, v.opts.hosts),
 		"Try in another terminal:",
 		"  wadmctl -s " + server + " app list",
 		fmt.Sprintf("  wash app list --ctl-host %s --ctl-port %d", host, port),
-		fmt.Sprintf("  wasmcloud --nats-host %s --nats-port %d --lattice mine     (a real host joins)", host, port),
+		fmt.Sprintf("  wasmcloud --nats-host %s --nats-port %d%s     (a real host joins)", host, port, lattice),
 	}
 }
 
@@ -141,7 +153,7 @@ func (v *devView) run(ctx context.Context) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		width, height, err := term.GetSize(int(v.tty.Fd())) //nolint:gosec // descriptors are small
+		width, height, err := term.GetSize(int(v.tty.Fd()))
 		if err != nil || width <= 0 || height <= 0 {
 			width, height = 80, 24
 		}

@@ -91,7 +91,7 @@ func (a *devAppState) settled(now time.Time) bool {
 }
 
 // newDevWatch subscribes; what is published from then on is seen by run.
-func newDevWatch(nc *natsconn.Conn, view *devView) (*devWatch, error) {
+func newDevWatch(ctx context.Context, nc *natsconn.Conn, view *devView) (*devWatch, error) {
 	w := &devWatch{
 		nc: nc, view: view, in: make(chan *nats.Msg, 64<<10), changed: make(chan struct{}),
 		hosts: map[devHostKey]*devHost{}, apps: map[devAppKey]*devAppState{}, stale: map[tenancy.Lattice]bool{},
@@ -102,6 +102,11 @@ func newDevWatch(nc *natsconn.Conn, view *devView) (*devWatch, error) {
 			return nil, fmt.Errorf("subscribe %s: %w", subject, err)
 		}
 		w.subs = append(w.subs, sub)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
 	}
 	view.state = w.snapshot
 	return w, nil

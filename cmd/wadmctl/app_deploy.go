@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -101,11 +102,11 @@ func (p *program) runDeploy(ctx context.Context, c *cobra.Command, file string, 
 		return p.out.print(doc, func(w io.Writer) { fmt.Fprintf(w, "Deployed application %q, version %q\n", name, doc.Version) })
 	}
 	w.goal, w.words = tenancy.StatusDeployed, "deployment"
-	version2, last, err := p.await(ctx, client, name, w, act)
-	if err != nil {
+	var last tenancy.Status
+	if doc.Version, last, err = p.await(ctx, client, name, w, act); err != nil {
 		return err
 	}
-	doc.Version, doc.Status = version2, &last
+	doc.Status = &last
 	return p.out.print(doc, func(w io.Writer) { fmt.Fprintf(w, "Deployed application %q, version %q\n", name, doc.Version) })
 }
 
@@ -148,7 +149,7 @@ func (p *program) runUndeploy(ctx context.Context, client *api.Client, names []s
 		}
 	}
 	w.goal, w.words = tenancy.StatusUndeployed, "removal"
-	results := ""
+	var results strings.Builder
 	for _, name := range names {
 		act := func(ctx context.Context) (string, error) {
 			if err := client.Undeploy(ctx, name); err != nil {
@@ -165,7 +166,7 @@ func (p *program) runUndeploy(ctx context.Context, client *api.Client, names []s
 		if err != nil {
 			return err
 		}
-		results += "Undeployed application: " + name + "\n"
+		fmt.Fprintf(&results, "Undeployed application: %s\n", name)
 	}
 	if len(names) == 0 {
 		p.out.say("No application is deployed.")
@@ -173,7 +174,7 @@ func (p *program) runUndeploy(ctx context.Context, client *api.Client, names []s
 	return p.out.print(struct {
 		header
 		Names []string `json:"undeployed_application_names"`
-	}{succeeded(), append([]string{}, names...)}, func(w io.Writer) { fmt.Fprint(w, results) })
+	}{succeeded(), append([]string{}, names...)}, func(w io.Writer) { fmt.Fprint(w, results.String()) })
 }
 
 // waitTimeout is the time a wait may take: --timeout if given.

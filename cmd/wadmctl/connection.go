@@ -229,7 +229,7 @@ type duration time.Duration
 // Set reads a number of seconds or a duration with unit.
 func (d *duration) Set(s string) error {
 	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
-		*d = duration(time.Duration(n) * time.Second) //nolint:gosec // at most 31 bits
+		*d = duration(time.Duration(n) * time.Second)
 		return nil
 	}
 	v, err := time.ParseDuration(s)

@@ -81,7 +81,7 @@ func TestExitCodesWithoutAServer(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := call(t, t.Context(), "", tt.environ, tt.args...)
+			r := call(t.Context(), t, "", tt.environ, tt.args...)
 			if r.code != tt.code || r.stdout != "" {
 				t.Errorf("exit code %d, want %d; stdout %q, stderr:\n%s", r.code, tt.code, r.stdout, r.stderr)
 			}
@@ -94,7 +94,7 @@ func TestExitCodesWithoutAServer(t *testing.T) {
 				t.Errorf("a password is shown:\n%s", r.stderr)
 			}
 			// As JSON the same is told to programs.
-			j := call(t, t.Context(), "", tt.environ, append([]string{"-o", "json"}, tt.args...)...)
+			j := call(t.Context(), t, "", tt.environ, append([]string{"-o", "json"}, tt.args...)...)
 			var doc struct {
 				APIVersion string `json:"apiVersion"`
 				Success    *bool  `json:"success"`
@@ -123,7 +123,7 @@ func TestVersionTellsWhetherAServerAnswers(t *testing.T) {
 		"no server: no answer":      {"version", "-s", natstest.Start(t).URL()},
 		"wadmctl 0.":                {"version", "--client"},
 	} {
-		r := call(t, t.Context(), "", nil, args...)
+		r := call(t.Context(), t, "", nil, args...)
 		if r.code != 0 || !strings.Contains(r.stdout, name) {
 			t.Errorf("%v: exit code %d, %q %q", args, r.code, r.stdout, r.stderr)
 		}
@@ -143,14 +143,14 @@ func TestNATSContextsConnect(t *testing.T) {
 	if err := os.WriteFile(file, []byte(context), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := call(t, t.Context(), "", nil, "app", "list", "--nats-context", file)
+	r := call(t.Context(), t, "", nil, "app", "list", "--nats-context", file)
 	if r.code != exitUnreachable || !strings.Contains(r.stderr, "no wadm server is listening") {
 		t.Errorf("exit code %d, %s", r.code, r.stderr)
 	}
 	if err := os.WriteFile(file, []byte(strings.Replace(context, "sesame", "wrong", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := call(t, t.Context(), "", nil, "app", "list", "--nats-context", file); r.code != exitRefused {
+	if r := call(t.Context(), t, "", nil, "app", "list", "--nats-context", file); r.code != exitRefused {
 		t.Errorf("wrong password: exit code %d, %s", r.code, r.stderr)
 	}
 }
@@ -214,7 +214,7 @@ func TestServersThatAnswerOddly(t *testing.T) {
 			if err := nc.Flush(); err != nil {
 				t.Fatal(err)
 			}
-			r := call(t, t.Context(), manifestOf("x", "v1", 1, "a"), nil, "app", "put", "-", "-s", s.URL())
+			r := call(t.Context(), t, manifestOf("x", "v1", 1, "a"), nil, "app", "put", "-", "-s", s.URL())
 			if r.code != code || r.stdout != "" {
 				t.Errorf("exit code %d, want %d; %s", r.code, code, r.stderr)
 			}
@@ -230,7 +230,7 @@ func TestServersThatAnswerOddly(t *testing.T) {
 		if err := nc.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		r := call(t, t.Context(), "", nil, "app", "list", "-s", s.URL(), "-t", "100")
+		r := call(t.Context(), t, "", nil, "app", "list", "-s", s.URL(), "-t", "100")
 		if r.code != exitUnreachable || !strings.Contains(r.stderr, "no answer in time") {
 			t.Errorf("exit code %d, %s", r.code, r.stderr)
 		}
@@ -239,7 +239,7 @@ func TestServersThatAnswerOddly(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if r := call(t, ctx, "", nil, "app", "list", "-p", freePort(t)); r.code != exitInterrupted {
+		if r := call(ctx, t, "", nil, "app", "list", "-p", freePort(t)); r.code != exitInterrupted {
 			t.Errorf("exit code %d, %s", r.code, r.stderr)
 		}
 	})

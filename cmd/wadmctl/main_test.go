@@ -96,14 +96,14 @@ type result struct {
 
 // run calls the program in the test's process, connected to the world.
 func (w *world) run(args ...string) result {
-	return call(w.t, w.t.Context(), "", []string{"WASMCLOUD_CTL_HOST=127.0.0.1", "WASMCLOUD_CTL_PORT=" + w.port()}, args...)
+	return call(w.t.Context(), w.t, "", []string{"WASMCLOUD_CTL_HOST=127.0.0.1", "WASMCLOUD_CTL_PORT=" + w.port()}, args...)
 }
 
 func (w *world) port() string {
 	return w.nats.URL()[strings.LastIndex(w.nats.URL(), ":")+1:]
 }
 
-func call(t *testing.T, ctx context.Context, stdin string, environ []string, args ...string) result {
+func call(ctx context.Context, t *testing.T, stdin string, environ []string, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	code := Run(ctx, args, environ, strings.NewReader(stdin), &stdout, &stderr)

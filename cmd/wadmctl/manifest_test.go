@@ -55,7 +55,7 @@ func TestValidateNamesThePlace(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			r := call(t, t.Context(), "", nil, append([]string{"app", "validate", path}, tt.args...)...)
+			r := call(t.Context(), t, "", nil, append([]string{"app", "validate", path}, tt.args...)...)
 			if r.code != tt.code {
 				t.Errorf("exit code %d, want %d:\n%s%s", r.code, tt.code, r.stdout, r.stderr)
 			}
@@ -85,42 +85,42 @@ func TestManifestsComeFromFilesStandardInputAndTheWeb(t *testing.T) {
 	}))
 	t.Cleanup(web.Close)
 	environ := []string{"WASMCLOUD_CTL_PORT=" + w.port(), "WASMCLOUD_LATTICE=sources"}
-	if r := call(t, t.Context(), manifestOf("piped", "v1", 1, "a"), environ, "app", "put"); r.code != 0 || !strings.Contains(r.stdout, `"piped", version "v1"`) {
+	if r := call(t.Context(), t, manifestOf("piped", "v1", 1, "a"), environ, "app", "put"); r.code != 0 || !strings.Contains(r.stdout, `"piped", version "v1"`) {
 		t.Errorf("standard input: %d %s%s", r.code, r.stdout, r.stderr)
 	}
-	if r := call(t, t.Context(), "", environ, "app", "put", web.URL+"/web.yaml"); r.code != 0 || !strings.Contains(r.stdout, `"web", version "v1"`) {
+	if r := call(t.Context(), t, "", environ, "app", "put", web.URL+"/web.yaml"); r.code != 0 || !strings.Contains(r.stdout, `"web", version "v1"`) {
 		t.Errorf("URL: %d %s%s", r.code, r.stdout, r.stderr)
 	}
-	if r := call(t, t.Context(), "", environ, "app", "put", web.URL+"/none.yaml"); r.code != 1 || !strings.Contains(r.stderr, "404 Not Found") {
+	if r := call(t.Context(), t, "", environ, "app", "put", web.URL+"/none.yaml"); r.code != 1 || !strings.Contains(r.stderr, "404 Not Found") {
 		t.Errorf("URL of nothing: %d %s%s", r.code, r.stdout, r.stderr)
 	}
-	if r := call(t, t.Context(), strings.Repeat("#", mostManifest+1), environ, "app", "put", "-"); r.code != 1 || !strings.Contains(r.stderr, "longer than 1048576 bytes") {
+	if r := call(t.Context(), t, strings.Repeat("#", mostManifest+1), environ, "app", "put", "-"); r.code != 1 || !strings.Contains(r.stderr, "longer than 1048576 bytes") {
 		t.Errorf("too long: %d %s%s", r.code, r.stdout, r.stderr)
 	}
 	file := w.file("local.yaml", strings.Replace(manifestOf("local", "v1", 1, "a"), "registry.example.com/web:1", "file://./build/web.wasm", 1))
-	if r := call(t, t.Context(), "", environ, "app", "put", "-f", file); r.code != 0 {
+	if r := call(t.Context(), t, "", environ, "app", "put", "-f", file); r.code != 0 {
 		t.Errorf("file: %d %s%s", r.code, r.stdout, r.stderr)
 	}
-	if r := call(t, t.Context(), "", environ, "app", "get", "local"); !strings.Contains(r.stdout, "image: file://"+filepath.Join(w.dir, "build", "web.wasm")+"\n") {
+	if r := call(t.Context(), t, "", environ, "app", "get", "local"); !strings.Contains(r.stdout, "image: file://"+filepath.Join(w.dir, "build", "web.wasm")+"\n") {
 		t.Errorf("relative image:\n%s%s", r.stdout, r.stderr)
 	}
 	// The same file again is the same version.
-	if r := call(t, t.Context(), "", environ, "app", "deploy", file); r.code != 0 || !strings.Contains(r.stdout, `Deployed application "local", version "v1"`) {
+	if r := call(t.Context(), t, "", environ, "app", "deploy", file); r.code != 0 || !strings.Contains(r.stdout, `Deployed application "local", version "v1"`) {
 		t.Errorf("deploy file: %d %s%s", r.code, r.stdout, r.stderr)
 	}
 	// A version left to the server is a new one each time.
 	unnamed := w.file("unnamed.yaml", strings.Replace(manifestOf("unnamed", "v1", 1, "a"), "    version: v1\n", "", 1))
 	for range 2 {
-		if r := call(t, t.Context(), "", environ, "app", "put", unnamed); r.code != 0 || !strings.HasPrefix(r.stdout, "Put ") {
+		if r := call(t.Context(), t, "", environ, "app", "put", unnamed); r.code != 0 || !strings.HasPrefix(r.stdout, "Put ") {
 			t.Errorf("without version: %d %s%s", r.code, r.stdout, r.stderr)
 		}
 	}
 	// Names complete from the server, and without one to nothing.
-	r := call(t, t.Context(), "", environ, "__complete", "app", "status", "")
+	r := call(t.Context(), t, "", environ, "__complete", "app", "status", "")
 	if !strings.HasPrefix(r.stdout, "local\npiped\nunnamed\nweb\n:") {
 		t.Errorf("completion: %d %q %s", r.code, r.stdout, r.stderr)
 	}
-	if r := call(t, t.Context(), "", nil, "__complete", "app", "status", "-p", freePort(t), ""); r.code != 0 || !strings.HasPrefix(r.stdout, ":") {
+	if r := call(t.Context(), t, "", nil, "__complete", "app", "status", "-p", freePort(t), ""); r.code != 0 || !strings.HasPrefix(r.stdout, ":") {
 		t.Errorf("completion without a server: %d %q %s", r.code, r.stdout, r.stderr)
 	}
 }

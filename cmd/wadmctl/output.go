@@ -146,5 +146,5 @@ func title(s string) string {
 // isTerminal tells whether w is a terminal that can be drawn on.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // descriptors are small
+	return ok && term.IsTerminal(int(f.Fd()))
 }

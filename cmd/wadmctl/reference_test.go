@@ -45,14 +45,14 @@ func TestHelpIsComplete(t *testing.T) {
 			}
 		})
 	}
-	r := call(t, t.Context(), "", nil, "--help")
+	r := call(t.Context(), t, "", nil, "--help")
 	for _, want := range []string{"Usage:", "app ", "completion", "version", "Exit codes:", "WASMCLOUD_LATTICE"} {
 		if !strings.Contains(r.stdout, want) || r.code != 0 {
 			t.Errorf("help does not show %q (exit code %d):\n%s", want, r.code, r.stdout)
 		}
 	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		if r := call(t, t.Context(), "", nil, "completion", shell); r.code != 0 || !strings.Contains(r.stdout, "wadmctl") {
+		if r := call(t.Context(), t, "", nil, "completion", shell); r.code != 0 || !strings.Contains(r.stdout, "wadmctl") {
 			t.Errorf("completion %s: exit code %d, %s", shell, r.code, r.stderr)
 		}
 	}

@@ -17,11 +17,11 @@ var update = flag.Bool("update", false, "rewrite golden files and the reference 
 func golden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // documents are for everybody
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(path) //nolint:gosec // a file of the repository
+	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func (p *program) read(ctx context.Context, arg string) (source, error) {
 		data, err := download(ctx, arg, time.Duration(p.conn.timeout))
 		return source{arg, "", data}, unreadable(arg, err)
 	default:
-		f, err := os.Open(arg) //nolint:gosec // the user names the file
+		f, err := os.Open(arg)
 		if err != nil {
 			return source{}, unreadable(arg, err)
 		}
