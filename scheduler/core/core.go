@@ -19,8 +19,6 @@ package core
 
 import (
 	"cmp"
-	"maps"
-	"slices"
 	"time"
 
 	"wadm/scheduler/lattice"
@@ -222,16 +220,6 @@ func (s *State) Gap(now time.Time) Decision {
 	return s.finish(d, now)
 }
 
-// gather asks for everything that events would have told.
-func (s *State) gather(now time.Time) {
-	s.ask(Query{Kind: AskHosts}, now)
-	s.ask(Query{Kind: AskLinks}, now)
-	for name := range s.configs {
-		s.ask(Query{Kind: AskConfig, Config: name}, now)
-	}
-	s.nextSync = now.Add(s.cfg.Resync)
-}
-
 // Event folds one event of the lattice's stream and decides what follows.
 func (s *State) Event(data []byte, now time.Time) Decision {
 	g, err := lattice.Glance(data)
@@ -297,6 +285,16 @@ func (s *State) Tick(now time.Time) Decision {
 	return s.finish(d, now)
 }
 
+// gather asks for everything that events would have told.
+func (s *State) gather(now time.Time) {
+	s.ask(Query{Kind: AskHosts}, now)
+	s.ask(Query{Kind: AskLinks}, now)
+	for name := range s.configs {
+		s.ask(Query{Kind: AskConfig, Config: name}, now)
+	}
+	s.nextSync = now.Add(s.cfg.Resync)
+}
+
 // changed marks what a change of the observed state touches.
 func (s *State) changed(ch *lattice.Changes, now time.Time) {
 	for _, w := range ch.Workloads {
@@ -323,169 +321,6 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 	if ch.Joined || ch.Left || ch.Labels || len(ch.Workloads) > 0 {
 		s.stale = true
 	}
-}
-
-// listHost brings the list of hosts up to date about one of them.
-func (s *State) listHost(id lattice.HostID) {
-	at, listed := slices.BinarySearchFunc(s.hosts, id, func(h *lattice.Host, id lattice.HostID) int { return cmp.Compare(h.ID, id) })
-	h := s.obs.Hosts[id]
-	switch {
-	case h == nil && listed:
-		s.hosts = slices.Delete(s.hosts, at, at+1)
-	case h != nil && listed:
-		s.hosts[at] = h
-	case h != nil:
-		s.hosts = slices.Insert(s.hosts, at, h)
-	}
-}
-
-// hostsChanged marks the units whose choice of hosts may differ now: those that
-// want something they have not got, those that go by host, and, when labels
-// moved or the host speaks again, those on the host.
-func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
-	for id := range s.eager {
-		s.dirty.units[id] = true
-		if ch.Joined {
-			s.forgive(id)
-		}
-	}
-	if ch.Labels || ch.Woke {
-		if h := s.obs.Hosts[ch.Host]; h != nil {
-			for w := range h.Workloads {
-				s.dirty.units[w] = true
-			}
-		}
-	}
-	if ch.Joined {
-		for t := range s.backoffs {
-			if t.Host == "" {
-				s.pardon(t)
-				s.touch(t)
-			}
-		}
-		if len(s.obs.Hosts) == 1 {
-			// Until now there was nobody to ask.
-			for id := range s.links {
-				s.dirty.links[id] = true
-			}
-			for n := range s.configs {
-				s.dirty.configs[n] = true
-			}
-		}
-		if !s.obs.LinksKnown {
-			s.ask(Query{Kind: AskLinks}, now)
-		}
-	}
-}
-
-// begin opens a decision; finish evaluates what is dirty and closes it.
-func (s *State) begin() *Decision {
-	s.out = &Decision{}
-	return s.out
-}
-
-func (s *State) finish(d *Decision, now time.Time) Decision {
-	if s.cfg.Folded != nil {
-		s.cfg.Folded()
-	}
-	if s.recovering && s.started && s.gathered() {
-		s.recovering = false
-		s.everythingDirty()
-	}
-	if !s.recovering {
-		s.evaluate(now)
-		s.statuses()
-	}
-	if s.dirtyState && !s.recovering {
-		d.State = s.Snapshot()
-	}
-	d.Stale = s.stale && !s.hostless
-	d.Wake = s.wake()
-	s.out = nil
-	return *d
-}
-
-// gathered tells whether enough is known to decide: the manifests, an answer
-// from every host that answered the roll call, and the links.
-func (s *State) gathered() bool {
-	if !s.desired || s.queries[Query{Kind: AskHosts}] != nil || len(s.roll) > 0 {
-		return false
-	}
-	return s.obs.LinksKnown || len(s.obs.Hosts) == 0
-}
-
-func (s *State) everythingDirty() {
-	for id := range s.units {
-		s.dirty.units[id] = true
-	}
-	for _, id := range s.obs.Workloads() {
-		s.dirty.units[id] = true
-	}
-	for id := range s.links {
-		s.dirty.links[id] = true
-	}
-	for n := range s.configs {
-		s.dirty.configs[n] = true
-	}
-	for a := range s.apps {
-		s.dirty.apps[a] = true
-	}
-	for a := range s.known {
-		s.dirty.apps[a] = true
-	}
-}
-
-// evaluate works through the dirty targets until none is left. Configurations
-// go first because the others wait for them.
-func (s *State) evaluate(now time.Time) {
-	var resting []*unit
-	for len(s.dirty.configs)+len(s.dirty.links)+len(s.dirty.units) > 0 {
-		for _, n := range take(&s.dirty.configs) {
-			s.evalConfig(n, now)
-		}
-		for _, id := range takeBy(&s.dirty.links, compareLinks) {
-			s.evalLink(id, now)
-		}
-		for _, id := range takeBy(&s.dirty.units, lattice.Workload.Compare) {
-			if u := s.units[id]; u != nil && now.Before(u.rest) {
-				resting = append(resting, u)
-				continue
-			}
-			s.evalUnit(id, now)
-		}
-	}
-	s.restWake = time.Time{}
-	for _, u := range resting {
-		s.dirty.units[u.id] = true
-		if s.restWake.IsZero() || u.rest.Before(s.restWake) {
-			s.restWake = u.rest
-		}
-	}
-}
-
-// take empties a dirty set and returns it sorted.
-func take[K cmp.Ordered](set *map[K]bool) []K {
-	if len(*set) == 0 {
-		return nil
-	}
-	keys := slices.Sorted(maps.Keys(*set))
-	clear(*set)
-	return keys
-}
-
-// takeBy is take for what has an order of its own.
-func takeBy[K comparable](set *map[K]bool, compare func(a, b K) int) []K {
-	if len(*set) == 0 {
-		return nil
-	}
-	keys := slices.SortedFunc(maps.Keys(*set), compare)
-	clear(*set)
-	return keys
-}
-
-func compareLinks(a, b lattice.LinkID) int {
-	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Target, b.Target), cmp.Compare(a.Namespace, b.Namespace),
-		cmp.Compare(a.Package, b.Package), cmp.Compare(a.Name, b.Name))
 }
 
 // Recovered tells whether the lattice has been gathered and decisions are made.

@@ -40,9 +40,8 @@ type scaler struct {
 	// fixed is the status of a rule that cannot become work.
 	fixed *tenancy.StatusInfo
 
-	// status is the result of the last evaluation; why and since explain it.
+	// status is the result of the last evaluation.
 	status tenancy.StatusInfo
-	report report
 }
 
 // ownedConfig is a configuration an application owns.

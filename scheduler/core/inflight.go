@@ -225,27 +225,6 @@ func (s *State) forgive(w lattice.Workload) {
 	}
 }
 
-// landAll takes everything out of flight that was asked of a host.
-func (s *State) landAll(id lattice.HostID) {
-	for _, t := range slices.SortedFunc(maps.Keys(s.hostFlight[id]), compareTargets) {
-		s.land(t)
-	}
-}
-
-// forgetHost forgets a host that is gone and had these workloads. What is in
-// flight to it stays: should it only have been busy, it does everything when it
-// is back.
-func (s *State) forgetHost(id lattice.HostID, had []lattice.Workload) {
-	delete(s.roll, id)
-	for w := range s.unitBackoff {
-		s.pardon(target{Host: id, Workload: w})
-	}
-	for _, w := range had {
-		drop(s.settled, w, id)
-	}
-	delete(s.queries, Query{Kind: AskInventory, Host: id})
-}
-
 // Reply brings the answer to a command.
 func (s *State) Reply(c lattice.Command, r lattice.Reply, now time.Time) Decision {
 	d := s.begin()

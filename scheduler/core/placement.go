@@ -68,6 +68,10 @@ type placement struct {
 	held string
 }
 
+func newPlacement(s *State, u *unit, now time.Time) *placement {
+	return &placement{s: s, u: u, now: now, places: map[lattice.HostID]*place{}, failing: map[string]int{}, held: s.missing(u)}
+}
+
 // maxFailing is the number of hosts on which a start may fail before other
 // hosts are no longer tried: what fails on two is likely to fail everywhere.
 const maxFailing = 2

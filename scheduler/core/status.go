@@ -19,14 +19,6 @@ const (
 	textNoConfig    = "Specified configuration %s does not exist"
 )
 
-// report is what explains a workload scaler: numbers and reasons of its last
-// evaluation.
-type report struct {
-	wanted, have, inFlight uint64
-	unmet                  []string
-	waiting                []string
-}
-
 // rank orders status types by severity, as clients fold them.
 func rank(t tenancy.StatusType) int {
 	return slices.Index([]tenancy.StatusType{tenancy.StatusDeployed, tenancy.StatusUnhealthy, tenancy.StatusReconciling,
@@ -66,7 +58,7 @@ func (p *placement) reportScaler(sc *scaler) {
 	}
 	var failures, errs []string
 	moving, unhealthy, outstanding := 0, 0, false
-	r := report{}
+	var waiting []string
 	for _, c := range p.claims {
 		if c.sc != sc {
 			continue
@@ -75,12 +67,10 @@ func (p *placement) reportScaler(sc *scaler) {
 		for _, pl := range c.places {
 			if f := p.flying(pl); f != nil && !f.superseded {
 				moving++
-				r.inFlight++
 			} else if f != nil && !p.right(pl) {
-				r.waiting = append(r.waiting, fmt.Sprintf("Waiting for the end of an earlier update on host %s", pl.host.ID))
+				waiting = append(waiting, fmt.Sprintf("Waiting for the end of an earlier update on host %s", pl.host.ID))
 			}
 			if pl.inst != nil {
-				r.have += uint64(pl.inst.Max)
 				if pl.inst.Health == lattice.Unhealthy {
 					unhealthy++
 				}
@@ -96,12 +86,11 @@ func (p *placement) reportScaler(sc *scaler) {
 				errs = append(errs, b.reason)
 			}
 		}
-		r.wanted += c.sp.count
 		short := c.short > 0
 		if c.unmet && (c.sp.count > 0 || sc.daemon) {
 			text := unmetText(c, sc, right)
 			if why := p.soon(c); why != "" {
-				r.waiting = append(r.waiting, why)
+				waiting = append(waiting, why)
 			} else {
 				failures = append(failures, text)
 			}
@@ -119,8 +108,6 @@ func (p *placement) reportScaler(sc *scaler) {
 	}
 	slices.Sort(errs)
 	errs = slices.Compact(errs)
-	r.unmet = failures
-	sc.report = r
 	switch {
 	case len(errs) > 0:
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: strings.Join(append(errs, failures...), " ")}
@@ -131,7 +118,7 @@ func (p *placement) reportScaler(sc *scaler) {
 	case outstanding || moving > 0:
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: fmt.Sprintf("Scaling %s on %d host(s)", noun, moving)}
 		if moving == 0 {
-			sc.status.Message = cmp.Or(p.held, strings.Join(r.waiting, " "))
+			sc.status.Message = cmp.Or(p.held, strings.Join(waiting, " "))
 		}
 	case unhealthy > 0:
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: fmt.Sprintf("Unhealthy provider on %d host(s)", unhealthy)}

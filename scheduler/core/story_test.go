@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
@@ -217,6 +218,12 @@ func (w *world) step(t *testing.T, line string, block []string) {
 		w.boot()
 	case "down":
 		w.die()
+	case "explain":
+		b, err := json.MarshalIndent(w.core.Explain(args[0], w.now), "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.log = append(w.log, strings.Split(string(b), "\n")...)
 	case "gap":
 		w.apply(w.core.Gap(w.now))
 	case "show":

@@ -37,9 +37,8 @@ func (s *State) evalUnit(id lattice.Workload, now time.Time) {
 		u = &unit{id: id}
 		s.units[id] = u
 	}
-	p := &placement{s: s, u: u, now: now, places: map[lattice.HostID]*place{}, failing: map[string]int{}}
+	p := newPlacement(s, u, now)
 	p.gather()
-	p.held = s.missing(u)
 	p.daemons()
 	if id.Provider {
 		p.spreadProviders()

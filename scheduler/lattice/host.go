@@ -67,6 +67,18 @@ func (h *Host) Has(labels map[string]string) bool {
 	return true
 }
 
+// Lacks lists the labels that the host does not carry, as key=value, sorted.
+func (h *Host) Lacks(labels map[string]string) []string {
+	var out []string
+	for k, v := range labels {
+		if have, ok := h.Labels[k]; !ok || have != v {
+			out = append(out, k+"="+v)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // seen notes a sign of life.
 func (h *Host) seen(now time.Time) {
 	h.LastSeen, h.Silent, h.Refusals = now, false, 0

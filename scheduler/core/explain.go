@@ -1,0 +1,309 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+)
+
+// Explanation says why an application is as it is.
+type Explanation struct {
+	App string `json:"app"`
+	// Deployed is false for one that is not known, or that is being removed.
+	Deployed bool `json:"deployed"`
+	// Gathered is false while a new owner still collects what the lattice holds;
+	// nothing is decided until then.
+	Gathered bool                `json:"gathered"`
+	Status   tenancy.StatusInfo  `json:"status"`
+	Scalers  []ScalerExplanation `json:"scalers,omitempty"`
+	// Left lists what has to go before the application counts as undeployed.
+	Left []string `json:"left,omitempty"`
+}
+
+// ScalerExplanation explains one rule, in the order of the public status.
+type ScalerExplanation struct {
+	ID     string             `json:"id"`
+	Kind   string             `json:"kind"`
+	Name   string             `json:"name"`
+	Status tenancy.StatusInfo `json:"status"`
+	Image  string             `json:"image,omitempty"`
+	// Waiting names what has to be there first, such as a configuration.
+	Waiting string `json:"waiting,omitempty"`
+	// Wanted and Have count instances, or hosts of a provider. A daemon scaler
+	// wants its count on each host that fits.
+	Wanted   uint64               `json:"wanted"`
+	Have     uint64               `json:"have"`
+	Spreads  []SpreadExplanation  `json:"spreads,omitempty"`
+	InFlight []CommandExplanation `json:"in_flight,omitempty"`
+	// NextRetry is when something that failed is tried again.
+	NextRetry *time.Time `json:"next_retry,omitempty"`
+}
+
+// SpreadExplanation explains one spread.
+type SpreadExplanation struct {
+	Name         string            `json:"name"`
+	Requirements map[string]string `json:"requirements,omitempty"`
+	Wanted       uint64            `json:"wanted"`
+	Have         uint64            `json:"have"`
+	// Eligible hosts carry the required labels.
+	Eligible int `json:"eligible"`
+	// Excluded lists hosts that are not used, those that come closest first.
+	Excluded []Exclusion `json:"excluded,omitempty"`
+	// More is the number of excluded hosts that are not listed.
+	More int `json:"more,omitempty"`
+	// Hint is the smallest change that would help.
+	Hint string `json:"hint,omitempty"`
+}
+
+// Exclusion says why a spread does not use a host.
+type Exclusion struct {
+	Host   lattice.HostID `json:"host"`
+	Reason ExclusionCode  `json:"reason"`
+	Detail string         `json:"detail,omitempty"`
+}
+
+// ExclusionCode is a reason; the values are stable.
+type ExclusionCode string
+
+// Why a host is not used. An unused one could be: it is not needed, or others
+// were chosen.
+const (
+	ExcludedBackoff       ExclusionCode = "backoff"
+	ExcludedStopping      ExclusionCode = "stopping"
+	ExcludedSilent        ExclusionCode = "silent"
+	ExcludedOccupied      ExclusionCode = "occupied"
+	ExcludedForeign       ExclusionCode = "foreign"
+	ExcludedUnused        ExclusionCode = "unused"
+	ExcludedLabelMismatch ExclusionCode = "label-mismatch"
+)
+
+// exclusionOrder lists the reasons from what is nearest to being resolved.
+var exclusionOrder = []ExclusionCode{ExcludedStopping, ExcludedBackoff, ExcludedSilent, ExcludedOccupied, ExcludedForeign, ExcludedUnused, ExcludedLabelMismatch}
+
+// CommandExplanation is a command whose outcome is not known yet.
+type CommandExplanation struct {
+	ID     string              `json:"id"`
+	Kind   lattice.CommandKind `json:"kind"`
+	Host   lattice.HostID      `json:"host,omitempty"`
+	Reason string              `json:"reason"`
+	// Age is how long ago it was decided, in seconds.
+	Age      float64   `json:"age_seconds"`
+	Deadline time.Time `json:"deadline"`
+}
+
+// maxExcluded bounds the hosts an explanation lists for a spread.
+const maxExcluded = 20
+
+// Explain tells why an application is as it is. It changes nothing.
+func (s *State) Explain(name string, now time.Time) Explanation {
+	e := Explanation{App: name, Gathered: !s.recovering, Status: tenancy.StatusInfo{Type: tenancy.StatusUndeployed}}
+	if st, ok := s.published[name]; ok {
+		e.Status = st.Status
+	}
+	a := s.apps[name]
+	if a == nil {
+		e.Deployed = s.frozen[name]
+		e.Left = s.left(name)
+		return e
+	}
+	e.Deployed = true
+	for _, sc := range a.scalers {
+		x := ScalerExplanation{ID: sc.id, Kind: sc.kind, Name: sc.name, Status: sc.status, Image: sc.image, Waiting: s.unready(sc.app, sc.configNames())}
+		switch {
+		case sc.fixed != nil:
+		case sc.link != nil:
+			t := target{Link: sc.link.ID()}
+			x.Wanted = 1
+			if have, there := s.obs.Links[t.Link]; there && s.links[t.Link] != nil && have.Equal(*s.links[t.Link].want) {
+				x.Have = 1
+			}
+			s.explainFlight(&x, t, s.flights[t], s.backoffs[t], now)
+		default:
+			s.explainUnit(&x, sc, now)
+		}
+		e.Scalers = append(e.Scalers, x)
+	}
+	return e
+}
+
+func (s *State) explainFlight(x *ScalerExplanation, t target, f *flight, b *backoff, now time.Time) {
+	if f != nil {
+		x.InFlight = append(x.InFlight, CommandExplanation{ID: f.cmd.ID, Kind: f.cmd.Kind, Host: t.Host, Reason: f.cmd.Reason,
+			Age: now.Sub(f.cmd.SentAt).Seconds(), Deadline: f.deadline})
+	}
+	if b != nil && now.Before(b.next) && (x.NextRetry == nil || b.next.Before(*x.NextRetry)) {
+		next := b.next
+		x.NextRetry = &next
+	}
+}
+
+// explainUnit looks at a workload as its evaluation does, and decides nothing.
+func (s *State) explainUnit(x *ScalerExplanation, sc *scaler, now time.Time) {
+	u := s.units[sc.workload]
+	if u == nil {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.unitFlight[u.id])) {
+		if f := s.unitFlight[u.id][id]; f.cmd.App == sc.app {
+			s.explainFlight(x, target{Host: id, Workload: u.id}, f, nil, now)
+		}
+	}
+	for _, b := range s.unitBackoff[u.id] {
+		if b.image == sc.image {
+			s.explainFlight(x, target{}, nil, b, now)
+		}
+	}
+	p := newPlacement(s, u, now)
+	p.gather()
+	p.widen()
+	for _, c := range p.claims {
+		if c.sc != sc {
+			continue
+		}
+		y := SpreadExplanation{Name: c.sp.name, Requirements: c.sp.labels, Wanted: c.sp.count}
+		for _, pl := range c.places {
+			if pl.inst != nil {
+				y.Have += uint64(pl.inst.Max)
+			}
+		}
+		p.explainHosts(&y, c)
+		x.Wanted += y.Wanted
+		x.Have += y.Have
+		x.Spreads = append(x.Spreads, y)
+	}
+}
+
+// explainHosts says which hosts a claim does not use, and why.
+func (p *placement) explainHosts(y *SpreadExplanation, c *claim) {
+	var closest *Exclusion
+	fewest := 0
+	for _, h := range p.s.hosts {
+		missing := h.Lacks(c.sp.labels)
+		if len(missing) == 0 {
+			y.Eligible++
+			if pl := p.places[h.ID]; pl.claim != c {
+				code, detail := p.excluded(pl, c)
+				y.Excluded = append(y.Excluded, Exclusion{h.ID, code, detail})
+			} else if h.Silent && pl.inst == nil {
+				y.Excluded = append(y.Excluded, Exclusion{h.ID, ExcludedSilent, ""})
+			}
+			continue
+		}
+		x := Exclusion{h.ID, ExcludedLabelMismatch, strings.Join(missing, ", ")}
+		y.Excluded = append(y.Excluded, x)
+		if closest == nil || len(missing) < fewest {
+			closest, fewest = &x, len(missing)
+		}
+	}
+	slices.SortStableFunc(y.Excluded, func(a, b Exclusion) int {
+		return cmp.Compare(slices.Index(exclusionOrder, a.Reason), slices.Index(exclusionOrder, b.Reason))
+	})
+	if y.Have < y.Wanted {
+		y.Hint = p.hint(y, closest)
+	}
+	if len(y.Excluded) > maxExcluded {
+		y.More = len(y.Excluded) - maxExcluded
+		y.Excluded = y.Excluded[:maxExcluded]
+	}
+}
+
+// excluded is the reason for which a claim does not use a host with its labels.
+func (p *placement) excluded(pl *place, c *claim) (ExclusionCode, string) {
+	b := p.waiting(pl, c.sc.image)
+	switch {
+	case pl.inst != nil && !pl.inst.Managed():
+		return ExcludedForeign, "runs " + pl.inst.Image + " of someone else"
+	case pl.fl != nil && pl.cur == 0:
+		return ExcludedStopping, ""
+	case pl.claim != nil:
+		return ExcludedOccupied, fmt.Sprintf("by spread %s of application %s", pl.claim.sp.name, pl.claim.sc.app)
+	case pl.inst != nil:
+		return ExcludedOccupied, "by application " + pl.inst.App()
+	case pl.host.Silent:
+		return ExcludedSilent, ""
+	case b != nil:
+		return ExcludedBackoff, b.reason
+	}
+	return ExcludedUnused, ""
+}
+
+// hint is the smallest change that would help a spread that lacks something.
+func (p *placement) hint(y *SpreadExplanation, closest *Exclusion) string {
+	if p.held != "" {
+		return ""
+	}
+	for _, x := range y.Excluded {
+		switch x.Reason {
+		case ExcludedStopping, ExcludedSilent, ExcludedBackoff, ExcludedUnused:
+			return "" // a matter of time
+		case ExcludedForeign:
+			return fmt.Sprintf("remove what someone else runs under the same id on host %s, or add a host", x.Host)
+		case ExcludedOccupied:
+			return "add a host with the same labels: one host carries one spread"
+		}
+	}
+	switch {
+	case y.Eligible > 0:
+		return ""
+	case closest != nil:
+		return fmt.Sprintf("label host %s with %s", closest.Host, closest.Detail)
+	}
+	return "start a host"
+}
+
+// left names what is still there of an application that is being removed.
+func (s *State) left(name string) []string {
+	var out []string
+	for _, t := range slices.SortedFunc(maps.Keys(s.appFlight[name]), compareTargets) {
+		f := s.appFlight[name][t]
+		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s under way", f.cmd.Kind, cmp.Or(string(t.Host), t.Config, string(t.Link.Source)))))
+	}
+	for _, u := range slices.SortedFunc(maps.Keys(s.appUnits[name]), lattice.Workload.Compare) {
+		for _, id := range slices.Sorted(maps.Keys(s.obs.Holders(u))) {
+			if s.obs.Holders(u)[id].App() == name {
+				out = append(out, fmt.Sprintf("%s on host %s", u.ID, id))
+			}
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(s.links), compareLinks) {
+		if _, there := s.obs.Links[id]; there && s.links[id].want == nil && s.links[id].owner == name {
+			out = append(out, fmt.Sprintf("link from %s to %s", id.Source, id.Target))
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(s.configs)) {
+		if c := s.configs[n]; !c.wanted() && c.made && c.owner == name && s.obs.Configs[n].Exists {
+			out = append(out, "configuration "+n)
+		}
+	}
+	return out
+}
+
+// HostSummary is what a page about a lattice shows of a host.
+type HostSummary struct {
+	ID        lattice.HostID    `json:"id"`
+	Name      string            `json:"name"`
+	Version   string            `json:"version"`
+	Labels    map[string]string `json:"labels"`
+	Workloads int               `json:"workloads"`
+	InFlight  int               `json:"in_flight"`
+	Silent    bool              `json:"silent"`
+	LastSeen  time.Time         `json:"last_seen"`
+	// Interval is the learned time between heartbeats, in seconds.
+	Interval float64 `json:"interval_seconds"`
+}
+
+// Hosts summarises the observed hosts, by id.
+func (s *State) Hosts() []HostSummary {
+	out := make([]HostSummary, 0, len(s.hosts))
+	for _, h := range s.hosts {
+		out = append(out, HostSummary{ID: h.ID, Name: h.FriendlyName, Version: h.Version, Labels: maps.Clone(h.Labels), Workloads: len(h.Workloads),
+			InFlight: len(s.hostFlight[h.ID]), Silent: h.Silent, LastSeen: h.LastSeen, Interval: h.Interval().Seconds()})
+	}
+	return out
+}

@@ -1,0 +1,160 @@
+package core
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"wadm/scheduler/lattice"
+)
+
+// listHost brings the list of hosts up to date about one of them.
+func (s *State) listHost(id lattice.HostID) {
+	at, listed := slices.BinarySearchFunc(s.hosts, id, func(h *lattice.Host, id lattice.HostID) int { return cmp.Compare(h.ID, id) })
+	h := s.obs.Hosts[id]
+	switch {
+	case h == nil && listed:
+		s.hosts = slices.Delete(s.hosts, at, at+1)
+	case h != nil && listed:
+		s.hosts[at] = h
+	case h != nil:
+		s.hosts = slices.Insert(s.hosts, at, h)
+	}
+}
+
+// hostsChanged marks the units whose choice of hosts may differ now: those that
+// want something they have not got, those that go by host, and, when labels
+// moved or the host speaks again, those on the host.
+func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
+	for id := range s.eager {
+		s.dirty.units[id] = true
+		if ch.Joined {
+			s.forgive(id)
+		}
+	}
+	if ch.Labels || ch.Woke {
+		if h := s.obs.Hosts[ch.Host]; h != nil {
+			for w := range h.Workloads {
+				s.dirty.units[w] = true
+			}
+		}
+	}
+	if ch.Joined {
+		for t := range s.backoffs {
+			if t.Host == "" {
+				s.pardon(t)
+				s.touch(t)
+			}
+		}
+		if len(s.obs.Hosts) == 1 {
+			// Until now there was nobody to ask.
+			for id := range s.links {
+				s.dirty.links[id] = true
+			}
+			for n := range s.configs {
+				s.dirty.configs[n] = true
+			}
+		}
+		if !s.obs.LinksKnown {
+			s.ask(Query{Kind: AskLinks}, now)
+		}
+	}
+}
+
+// landAll takes everything out of flight that was asked of a host.
+func (s *State) landAll(id lattice.HostID) {
+	for _, t := range slices.SortedFunc(maps.Keys(s.hostFlight[id]), compareTargets) {
+		s.land(t)
+	}
+}
+
+// forgetHost forgets a host that is gone and had these workloads. What is in
+// flight to it stays: should it only have been busy, it does everything when it
+// is back.
+func (s *State) forgetHost(id lattice.HostID, had []lattice.Workload) {
+	delete(s.roll, id)
+	for w := range s.unitBackoff {
+		s.pardon(target{Host: id, Workload: w})
+	}
+	for _, w := range had {
+		drop(s.settled, w, id)
+	}
+	delete(s.queries, Query{Kind: AskInventory, Host: id})
+}
+
+// noResponder counts a request that the server refused for want of a listener.
+func (s *State) noResponder(h *lattice.Host, now time.Time) {
+	if h == nil {
+		return
+	}
+	h.Silent = true
+	if h.Refusals++; h.Refusals >= 2 {
+		s.lose(h.ID, now)
+		return
+	}
+	if s.queries[Query{Kind: AskInventory, Host: h.ID}] == nil {
+		s.ask(Query{Kind: AskInventory, Host: h.ID}, now)
+	}
+}
+
+// lose takes a host for gone.
+func (s *State) lose(id lattice.HostID, now time.Time) {
+	ch := lattice.Changes{Host: id}
+	s.obs.Remove(id, &ch)
+	s.changed(&ch, now)
+}
+
+// Grace added to a host's heartbeat interval before it counts as missed, and
+// to two intervals before the host counts as lost.
+const (
+	beatGrace = 500 * time.Millisecond
+	lossGrace = time.Second
+)
+
+// due is when a host must be looked after if it does not speak before.
+func due(h *lattice.Host) time.Time {
+	if interval := h.Interval(); h.Silent {
+		return h.LastSeen.Add(2*interval + lossGrace)
+	} else {
+		return h.LastSeen.Add(interval + beatGrace)
+	}
+}
+
+// spoke keeps hostWake a lower bound of what is due after a sign of life. A host
+// that speaks moves its own moment later, except when its interval turns out
+// shorter; walking the other hosts is left to watchHosts.
+func (s *State) spoke(h *lattice.Host) {
+	if t := due(h); s.hostWake.IsZero() || t.Before(s.hostWake) {
+		s.hostWake = t
+	}
+}
+
+// watchHosts finds hosts that fell silent and hosts that are gone.
+func (s *State) watchHosts(now time.Time) {
+	if s.hostWake.IsZero() || now.Before(s.hostWake) {
+		return
+	}
+	var overdue []lattice.HostID
+	for id, h := range s.obs.Hosts {
+		if !now.Before(due(h)) {
+			overdue = append(overdue, id)
+		}
+	}
+	slices.Sort(overdue)
+	for _, id := range overdue {
+		h := s.obs.Hosts[id]
+		if now.Sub(h.LastSeen) >= 2*h.Interval()+lossGrace {
+			s.lose(id, now)
+			continue
+		}
+		h.Silent = true
+		if s.queries[Query{Kind: AskInventory, Host: id}] == nil {
+			s.ask(Query{Kind: AskInventory, Host: id}, now)
+		}
+	}
+	s.hostWake = time.Time{}
+	for _, h := range s.obs.Hosts {
+		s.spoke(h)
+	}
+}
