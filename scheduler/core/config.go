@@ -182,6 +182,15 @@ func (s *State) reviewConfigs(w lattice.Workload) {
 	}
 }
 
+// reviewLinkConfigs looks again at the retired configurations a link has named.
+func (s *State) reviewLinkConfigs(id lattice.LinkID) {
+	for n := range s.retired {
+		if c := s.configs[n]; c != nil && c.links[id] {
+			s.dirty.configs[n] = true
+		}
+	}
+}
+
 // configChanged marks everything that waits for a configuration.
 func (s *State) configChanged(name string) {
 	c := s.configs[name]

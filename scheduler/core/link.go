@@ -41,6 +41,7 @@ func (s *State) linkObserved(id lattice.LinkID) {
 		}
 	}
 	s.touchEnds(id)
+	s.reviewLinkConfigs(id)
 }
 
 // touchEnds marks the workloads that wait for a link to go.
@@ -92,11 +93,7 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 	case l.want == nil && !there && s.obs.LinksKnown && s.flights[t] == nil:
 		delete(s.links, id)
 		s.dirtyState = true
-		for n := range s.retired {
-			if c := s.configs[n]; c != nil && c.links[id] {
-				s.dirty.configs[n] = true
-			}
-		}
+		s.reviewLinkConfigs(id)
 		s.dirty.apps[l.owner] = true
 		s.touchEnds(id)
 		return

@@ -1,5 +1,5 @@
 # A value changes: the configuration is put, nothing is restarted. Someone else
-# changes or deletes it: it is put again.
+# changes or deletes it: it is put again. (D-14)
 host a
 deploy shop
   component web image=web:1 instances=2 config=lang:l=de

@@ -1,5 +1,5 @@
 # A configuration that someone else should provide is missing: what needs it waits
-# and says so; it starts when the configuration is there.
+# and says so; it starts when the configuration is there. (D-16)
 host a
 deploy shop
   component web image=web:1 instances=2 config=theirs

@@ -1,5 +1,5 @@
 # A daemon scaler runs on every host that fits, also on one that joins; it leaves
-# with its labels.
+# with its labels. (D-05)
 host a zone=e
 host b zone=w
 deploy shop

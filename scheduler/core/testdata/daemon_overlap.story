@@ -1,5 +1,5 @@
 # Daemon spreads overlap: each host carries the first that fits, and none of the
-# others fails for that.
+# others fails for that. (D-11)
 host a zone=e edge=y
 host b zone=e
 deploy shop

@@ -1,6 +1,6 @@
 # Three hosts, one application: a component spread evenly, a provider, a link
 # with a configuration. Everything goes out at once except what needs the
-# configuration.
+# configuration. (D-13)
 host a zone=e
 host b zone=e
 host c zone=w
@@ -54,10 +54,10 @@ undeploy shop
 | 621.000 delete link shop-http->shop-web wasi:http (no deployed application wants the link of application "shop")
 | 621.000 status shop: reconciling Manifest is being undeployed
 run 10s
+| 621.001 delete config shop-addr (nothing uses the configuration any more)
 | 621.001 stop provider shop-http@a  (no deployed application wants shop-http of application "shop")
 | 621.001 scale shop-web@a to 0 of web:1 (no deployed application wants shop-web of application "shop")
 | 621.001 scale shop-web@b to 0 of web:1 (no deployed application wants shop-web of application "shop")
-| 621.001 delete config shop-addr (nothing uses the configuration any more)
 | 621.003 status shop: undeployed Manifest has been undeployed
 show
 | on a: 

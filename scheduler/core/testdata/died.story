@@ -1,4 +1,4 @@
-# A component ends without being asked to, and a provider too: both are started again.
+# A component ends without being asked to, and a provider too: both are started again. (D-22)
 host a
 host b
 deploy shop

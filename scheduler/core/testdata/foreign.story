@@ -1,5 +1,5 @@
 # Work that someone else runs under the wanted id is never touched, on a host that
-# fits or not. A host it occupies is not used for the component; a provider counts.
+# fits or not. A host it occupies is not used for the component; a provider counts. (D-07, D-10)
 host a zone=e
 host b zone=e
 host c zone=w

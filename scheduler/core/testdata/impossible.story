@@ -1,4 +1,4 @@
-# A spread without a host fails alone.
+# A spread without a host fails alone. (D-02)
 host a zone=e
 deploy shop
   component web image=web:1 instances=4 spread=east:zone=e spread=mars:zone=m

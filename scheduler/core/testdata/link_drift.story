@@ -45,3 +45,35 @@ show
 | on a: shop-http=1/http:1/default shop-other=1/web:1/default shop-web=1/web:1/default
 | link shop-http->shop-other wasi:http/incoming-handler
 | config shop-addr map[address::8080]
+# Another configuration: the link is put with it, and the old one goes.
+deploy shop
+  component web image=web:1 instances=1
+  component other image=web:1 instances=1
+  provider http image=http:1
+  link http other wasi:http/incoming-handler config=port:address=:9090
+|  40.000 status shop: reconciling Putting link definition between shop-http and shop-other
+run 10s
+|  40.001 put config shop-port (the configuration does not exist)
+|  40.002 put link shop-http->shop-other wasi:http (the link differs from the manifest)
+|  40.003 delete config shop-addr (nothing uses the configuration any more)
+|  40.003 status shop: deployed 
+show
+| on a: shop-http=1/http:1/default shop-other=1/web:1/default shop-web=1/web:1/default
+| link shop-http->shop-other wasi:http/incoming-handler
+| config shop-port map[address::9090]
+# A second interface between the same ends is a link of its own. (D-12)
+deploy shop
+  component web image=web:1 instances=1
+  component other image=web:1 instances=1
+  provider http image=http:1
+  link http other wasi:http/incoming-handler config=port:address=:9090
+  link http other wasi:blobstore/blobstore
+|  50.000 put link shop-http->shop-other wasi:blobstore (the link is not there)
+|  50.000 status shop: reconciling Putting link definition between shop-http and shop-other
+run 10s
+|  50.001 status shop: deployed 
+show
+| on a: shop-http=1/http:1/default shop-other=1/web:1/default shop-web=1/web:1/default
+| link shop-http->shop-other wasi:http/incoming-handler
+| link shop-http->shop-other wasi:blobstore/blobstore
+| config shop-port map[address::9090]

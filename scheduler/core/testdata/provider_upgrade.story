@@ -1,5 +1,5 @@
 # A provider can't be updated in place. With a second host the new one is up
-# before the old one goes; without, it is stopped and started.
+# before the old one goes; without, it is stopped and started. (D-08)
 host a
 host b
 image http:2 fetch=3s

@@ -1,5 +1,5 @@
 # A host loses the label that a spread wants; what runs there goes, and comes up
-# where the label is.
+# where the label is. (D-09, D-23)
 host a zone=e
 host b zone=w
 deploy shop

@@ -1,5 +1,5 @@
 # Two applications want one id. A host keeps one record, so each gets hosts of its
-# own; with one host only, the first by name has it.
+# own; with one host only, whoever came first has it. (D-18)
 host a
 deploy one
   component web image=web:1 instances=2 id=web

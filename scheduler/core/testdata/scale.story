@@ -1,5 +1,5 @@
 # Growth fills the least loaded places, shrinkage takes from the most loaded; what
-# needs no change is not touched.
+# needs no change is not touched. (D-01, D-03)
 host a
 host b
 host c

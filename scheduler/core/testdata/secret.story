@@ -1,5 +1,5 @@
 # A component with a secret: the reference is put as a configuration. The host
-# takes every scale command for a change, so none is sent without need.
+# takes every scale command for a change, so none is sent without need. (D-15)
 host a
 deploy shop
   policy vault backend=nats-kv

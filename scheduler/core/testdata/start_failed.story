@@ -1,5 +1,5 @@
 # A start fails; it is tried again with growing waits on at most two hosts, and the
-# status says what the host said. Then the image is there.
+# status says what the host said. Then the image is there. (D-25)
 host a
 host b
 host c

@@ -1,4 +1,4 @@
-# A provider's health check fails and passes again.
+# A provider's health check fails and passes again. (D-06)
 host a
 deploy shop
   provider http image=http:1

@@ -1,5 +1,5 @@
 # An image change is an update in place: one host first, the others when it has
-# shown the new image.
+# shown the new image. (D-17)
 host a zone=e
 host b zone=e
 image web:1 fetch=1s

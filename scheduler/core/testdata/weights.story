@@ -1,4 +1,4 @@
-# All weights zero count as equal; otherwise the heaviest is served first.
+# All weights zero count as equal; otherwise the heaviest is served first. (D-04)
 host a zone=e
 host b zone=w
 deploy shop
