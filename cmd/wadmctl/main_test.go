@@ -25,16 +25,23 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asWadmctl) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	dir, err := os.MkdirTemp("", "wadmctl-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	built = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
 }
+
+// built is the folder of what is built for the tests.
+var built string
 
 // server is the real server, built once.
 var server = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "wadmctl-test-")
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(dir, "wadm")
+	bin := filepath.Join(built, "wadm")
 	if out, err := exec.Command("go", "build", "-o", bin, "wadm/cmd/wadm").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
