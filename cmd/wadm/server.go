@@ -50,6 +50,8 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 
 	store, err := natskv.Open(ctx, nc.Conn, natskv.Config{
 		Ledger: cfg.Storage.Stream(natskv.DefaultLedger), Lattices: cfg.Storage.Stream(natskv.DefaultLattices),
+		Members: cfg.Storage.Stream(natskv.DefaultMembers), View: cfg.Storage.Stream(natskv.DefaultView),
+		Beats:    cfg.Storage.Stream(natskv.DefaultBeats),
 		Replicas: replicas, Storage: storage, Domain: cfg.NATS.JetStreamDomain,
 	})
 	if err != nil {

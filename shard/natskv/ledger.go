@@ -22,10 +22,7 @@ const (
 )
 
 const (
-	defaultLedgerBytes = 1 << 30
-	// The server sets the whole size aside, and memory is dearer than files.
-	defaultLedgerMemory = 128 << 20
-	maxLedgerMessage    = 8 << 20
+	maxLedgerMessage = 8 << 20
 	// maxLedgerConsumers: every instance follows the claims with one, tools and
 	// checkers read with more. 0 and -1 would mean the server's 1,000.
 	maxLedgerConsumers = 4096
@@ -49,7 +46,7 @@ func LedgerConfig(name string, replicas int, storage jetstream.StorageType) jets
 		Discard:      jetstream.DiscardNew,
 		Storage:      storage,
 		Replicas:     replicas,
-		MaxBytes:     ledgerBytes(storage),
+		MaxBytes:     -1,
 		MaxMsgs:      -1,
 		MaxMsgSize:   maxLedgerMessage,
 		MaxConsumers: maxLedgerConsumers,
@@ -57,13 +54,6 @@ func LedgerConfig(name string, replicas int, storage jetstream.StorageType) jets
 		AllowRollup:  true,
 		AllowMsgTTL:  true,
 	}
-}
-
-func ledgerBytes(storage jetstream.StorageType) int64 {
-	if storage == jetstream.MemoryStorage {
-		return defaultLedgerMemory
-	}
-	return defaultLedgerBytes
 }
 
 // EnsureStream creates the stream or binds to it. When it exists with other
@@ -88,7 +78,8 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	}
 }
 
-// streamDiff names the settings that matter and are not as wanted.
+// streamDiff names the settings on which what we promise rests and that are not
+// as wanted. Copies, storage, size and the like are the operator's to choose.
 func streamDiff(have, want jetstream.StreamConfig) []string {
 	var d []string
 	diff := func(what string, have, want any) {
@@ -100,15 +91,9 @@ func streamDiff(have, want jetstream.StreamConfig) []string {
 	diff("subjects", hs, ws)
 	diff("retention", have.Retention, want.Retention)
 	diff("discard", have.Discard, want.Discard)
-	diff("storage", have.Storage, want.Storage)
-	diff("replicas", max(1, have.Replicas), max(1, want.Replicas))
 	diff("max age", have.MaxAge, want.MaxAge)
 	diff("max messages", noLimit(have.MaxMsgs), noLimit(want.MaxMsgs))
 	diff("max messages per subject", noLimit(have.MaxMsgsPerSubject), noLimit(want.MaxMsgsPerSubject))
-	diff("max bytes", noLimit(have.MaxBytes), noLimit(want.MaxBytes))
-	diff("max message size", noLimit(int64(have.MaxMsgSize)), noLimit(int64(want.MaxMsgSize)))
-	diff("max consumers", have.MaxConsumers, want.MaxConsumers)
-	diff("duplicate window", have.Duplicates, want.Duplicates)
 	diff("rollup allowed", have.AllowRollup, want.AllowRollup)
 	diff("per-message TTL allowed", have.AllowMsgTTL, want.AllowMsgTTL)
 	diff("direct access allowed", have.AllowDirect, want.AllowDirect)
@@ -151,8 +136,6 @@ func ensureBucket(ctx context.Context, js jetstream.JetStream, want jetstream.Ke
 		diff("history", max(1, have.History), max(1, want.History))
 		diff("TTL", have.TTL, want.TTL)
 		diff("limit marker TTL", have.LimitMarkerTTL, want.LimitMarkerTTL)
-		diff("storage", have.Storage, want.Storage)
-		diff("replicas", max(1, have.Replicas), max(1, want.Replicas))
 		if len(d) > 0 {
 			return nil, fmt.Errorf("bucket %s: %w: %s", want.Bucket, ErrDiffers, strings.Join(d, "; "))
 		}

@@ -51,8 +51,8 @@ type Config struct {
 	// Storage of the ledger and the registry: file (default) or memory. With
 	// memory, a restart of the only server forgets the registry.
 	Storage jetstream.StorageType
-	// LedgerBytes bounds the ledger, in bytes; default 1 GiB, 128 MiB in memory.
-	// The server sets them aside when the stream is created. A full ledger
+	// LedgerBytes bounds the ledger, in bytes; default -1, no limit of its own. The
+	// server sets a limit aside when the stream is created, and a full ledger
 	// refuses claims and commands: nothing is acted on until it is raised.
 	LedgerBytes int64
 	// Domain is the JetStream domain, empty for none.
@@ -85,7 +85,7 @@ func (c Config) WithDefaults() Config {
 		c.Replicas = 1
 	}
 	if c.LedgerBytes == 0 {
-		c.LedgerBytes = ledgerBytes(c.Storage)
+		c.LedgerBytes = -1
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 5 * time.Second
