@@ -11,13 +11,18 @@ REAL ?=
 FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 RAPID_CHECKS ?= 100000
+# Seeds of chaos-long: n or from-to.
+SEEDS ?= 1-50
+# Seeds and further flags of make churn.
+SEEDS ?= 1 2 3
+CHURN ?= --lattices 5 --hosts 6 --duration 10m --settle 2m
 
 LDFLAGS := -s -w $(if $(VERSION),-X main.version=$(VERSION:v%=%))
 LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 COMMANDS := $(notdir $(wildcard cmd/*))
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev test test-short test-cluster prop fuzz bench bench-once lint vet fmt fmt-check arch generate generate-check e2e ci clean
+.PHONY: help build dev test test-short test-cluster prop fuzz bench bench-once chaos chaos-long lint vet fmt fmt-check arch generate generate-check churn e2e ci clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +42,12 @@ test-short: ## the tests that take seconds
 
 test-cluster: ## tests against NATS clusters of several servers
 	$(GO) test -race -tags cluster -timeout 30m $(PKG)
+
+chaos: ## real processes, broken on purpose, about 5 minutes
+	$(GO) test -count=1 -tags chaos -timeout 20m ./loadtest/chaos -run '^TestLong$$' -v -chaos.seeds 1-10 | grep -v 'inflict.go'
+
+chaos-long: ## the same with seeds of choice: make chaos-long SEEDS=1-50
+	$(GO) test -count=1 -tags chaos -timeout 10h ./loadtest/chaos -run '^TestLong$$' -v -chaos.seeds $(SEEDS) | grep -v 'inflict.go'
 
 prop: ## property tests with many more draws (RAPID_CHECKS)
 	@for pkg in $$(grep -rl --include='*_test.go' 'pgregory.net/rapid' . | xargs -n1 dirname | sort -u); do \
@@ -78,11 +89,16 @@ generate: ## rewrite what is generated from the source
 generate-check: generate ## fail when generated files are not current
 	@git diff --exit-code -- docs/reference
 
+churn: build ## random operations on simulated lattices, then compare: make churn SEEDS="1 2 3" CHURN="--duration 10m"
+	@for seed in $(SEEDS); do \
+		bin/loadtest churn --run 'bin/wadm -s {nats} --command-deadline 3s' --seed $$seed $(CHURN) || exit 1; \
+	done
+
 e2e: ## end to end with real hosts: make e2e REAL=folder
 	@if [ -z "$(REAL)" ]; then echo "e2e: NOT RUN, REAL names no folder with the real programs"; exit 0; fi; \
 	pkgs=$$(grep -rl --include='*_test.go' '^//go:build e2e' . | xargs -r -n1 dirname | sort -u); \
 	if [ -z "$$pkgs" ]; then echo "e2e: NOT RUN, no test carries the build tag e2e"; exit 0; fi; \
-	WADM_REAL_DIR="$(REAL)" $(GO) test -count=1 -tags e2e -run '^TestReal' -timeout 30m -v $$pkgs
+	REAL="$(REAL)" $(GO) test -count=1 -tags e2e -run '^TestReal' -timeout 30m -v $$pkgs
 
 ci: fmt-check vet lint arch test bench-once ## everything that gates a merge
 	@$(MAKE) --no-print-directory build

@@ -1,0 +1,236 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"wadm/shard/natskv"
+)
+
+// carryOut lets everything of a schedule happen and waits until it is over.
+func (r *runner) carryOut(ctx context.Context, s Schedule) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	begin := time.Now()
+	for _, f := range s {
+		if !sleep(ctx, time.Until(begin.Add(f.At))) {
+			return
+		}
+		r.cfg.Progress("%v", f)
+		wg.Go(func() { r.happen(ctx, f) })
+	}
+}
+
+// happen lets one fault begin and end, unless its target is taken.
+func (r *runner) happen(ctx context.Context, f Fault) {
+	d := happened{Fault: f, from: time.Now()}
+	if !r.inflict(ctx, f) {
+		r.mu.Lock()
+		r.skipped[f.Kind]++
+		r.mu.Unlock()
+		return
+	}
+	d.to = time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done = append(r.done, d)
+	if f.Kind.ofNATS() {
+		r.lastNATS = d.to
+	}
+}
+
+// inflict is the fault; false: it did not happen.
+func (r *runner) inflict(ctx context.Context, f Fault) bool {
+	switch f.Kind {
+	case NATSKill, NATSRestart, NATSStop:
+		return r.hurtNATS(ctx, f)
+	case Busy:
+		for i := range f.N {
+			s := r.sites[(f.Target+i)%len(r.sites)]
+			s.disturb(time.Now().Add(f.For + 3*time.Second))
+			for _, h := range s.sim.Hosts() {
+				_ = h.Mute(f.For) // a host that is gone is busy enough
+			}
+		}
+		sleep(ctx, f.For)
+		return true
+	case Backlog:
+		return r.backlog(f)
+	case Churn:
+		return r.churn(ctx, f)
+	case Burst:
+		return r.burst(ctx, f)
+	}
+	in := r.base[f.Target%len(r.base)]
+	if !in.take() {
+		return false
+	}
+	defer in.leave()
+	r.hurtInstance(ctx, in, f)
+	return true
+}
+
+func (r *runner) hurtInstance(ctx context.Context, in *instance, f Fault) {
+	link := func(l Link) {
+		in.setLink(l)
+		sleep(ctx, f.For)
+		in.setLink(Link{})
+	}
+	switch f.Kind {
+	case Kill:
+		in.kill()
+		sleep(ctx, f.For)
+		r.restart(in)
+	case Drain:
+		at := time.Now()
+		if code, err := in.drain(ctx); (err != nil || code != 0) && !r.troubled(at) {
+			r.violate("drain: instance %s ended with %d, %v; log:\n%s", in.id, code, err, in.log(2500))
+		}
+		sleep(ctx, f.For)
+		r.restart(in)
+	case Stop:
+		in.signal(syscall.SIGSTOP)
+		sleep(ctx, f.For)
+		in.signal(syscall.SIGCONT)
+	case Cut:
+		link(Link{Cut: true})
+	case Hold:
+		link(Link{Hold: [2]bool{true, true}})
+	case Delay:
+		link(Link{Delay: time.Duration(f.N) * time.Millisecond})
+	case Deaf:
+		link(Link{Lose: [2]bool{Down: true}})
+	case Mute:
+		link(Link{Lose: [2]bool{Up: true}})
+	case HalfOpen:
+		link(Link{Lose: [2]bool{true, true}})
+	}
+}
+
+func (r *runner) restart(in *instance) {
+	if err := in.start(); err != nil {
+		r.violate("restart instance %s: %v", in.id, err)
+	}
+}
+
+// troubled tells whether NATS was in trouble since t: then giving everything up in
+// order may fail.
+func (r *runner) troubled(t time.Time) bool {
+	if !r.natsBusy.TryLock() {
+		return true
+	}
+	r.natsBusy.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	const recovery = 15 * time.Second
+	return r.lastNATS.Add(recovery).After(t)
+}
+
+// hurtNATS hits the server that leads the ledger. Only one is hit at a time.
+func (r *runner) hurtNATS(ctx context.Context, f Fault) bool {
+	if !r.natsBusy.TryLock() {
+		return false
+	}
+	defer r.natsBusy.Unlock()
+	n := r.servers.list[0]
+	limit, cancel := context.WithTimeout(ctx, 2*time.Second)
+	st, err := r.nc.JetStream().Stream(limit, natskv.DefaultLedger)
+	cancel()
+	if err == nil && st.CachedInfo().Cluster != nil {
+		n = r.servers.named(st.CachedInfo().Cluster.Leader)
+	}
+	switch f.Kind {
+	case NATSStop:
+		_ = n.proc.Signal(syscall.SIGSTOP)
+		sleep(ctx, f.For)
+		_ = n.proc.Signal(syscall.SIGCONT)
+		return true
+	case NATSKill:
+		n.proc.Kill()
+	default:
+		n.stop(ctx)
+	}
+	sleep(ctx, f.For)
+	if err := n.start(); err != nil {
+		r.violate("restart NATS server %s: %v", n.name, err)
+	}
+	// Replicas that are behind must not lose the next server before they caught up.
+	for range 100 {
+		limit, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := r.nc.JetStream().Stream(limit, natskv.DefaultLedger)
+		cancel()
+		if err == nil || !sleep(ctx, 50*time.Millisecond) {
+			break
+		}
+	}
+	return true
+}
+
+// backlog repeats one old event of a lattice many times at once.
+func (r *runner) backlog(f Fault) bool {
+	s := r.sites[f.Target%len(r.sites)]
+	s.disturb(time.Now().Add(3 * time.Second))
+	h := s.sim.Hosts()[0]
+	at := time.Now().Add(-time.Minute)
+	for i := range f.N {
+		body := fmt.Appendf(nil, `{"specversion":"1.0","id":"backlog-%d-%d","source":"%s","type":"com.wasmcloud.lattice.component_scaled","time":"%s","datacontenttype":"application/json","data":{"host_id":"%s","component_id":"backlog","image_url":"registry.example.com/backlog:1","max_instances":%d,"annotations":{}}}`,
+			f.At.Milliseconds(), i, h.ID(), at.Format(time.RFC3339Nano), h.ID(), i%3)
+		if r.nc.Publish("wasmbus.evt."+s.sim.Name()+".component_scaled", body) != nil {
+			break
+		}
+	}
+	return true
+}
+
+// churn turns lattices over: what is deployed is undeployed, and the other way round.
+func (r *runner) churn(ctx context.Context, f Fault) bool {
+	if len(r.churning) == 0 {
+		return false
+	}
+	var wg sync.WaitGroup
+	for _, s := range r.churning[:min(f.N, len(r.churning))] {
+		wg.Go(func() {
+			if err := s.want(ctx, !s.isDeployed()); err != nil && ctx.Err() == nil {
+				r.violate("churn: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	return true
+}
+
+// burst starts new instances at once and drains them at once.
+func (r *runner) burst(ctx context.Context, f Fault) bool {
+	var ins []*instance
+	for range f.N {
+		r.mu.Lock()
+		r.bursts++
+		id := fmt.Sprintf("x%d", r.bursts)
+		r.mu.Unlock()
+		in, err := r.spawn(id)
+		if err != nil {
+			r.violate("start instance %s: %v", id, err)
+			return true
+		}
+		ins = append(ins, in)
+		r.mu.Lock()
+		r.extra = append(r.extra, in)
+		r.mu.Unlock()
+		r.restart(in)
+	}
+	sleep(ctx, f.For)
+	at := time.Now()
+	var wg sync.WaitGroup
+	for _, in := range ins {
+		wg.Go(func() {
+			if code, err := in.drain(ctx); (err != nil || code != 0) && !r.troubled(at) {
+				r.violate("drain: instance %s ended with %d, %v; log:\n%s", in.id, code, err, in.log(2500))
+			}
+		})
+	}
+	wg.Wait()
+	return true
+}

@@ -1,0 +1,241 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"wadm/loadtest/process"
+)
+
+// instance is one server under test with its way to NATS. It may be started
+// many times; its methods are called by one goroutine at a time.
+type instance struct {
+	id      string
+	binary  string
+	args    []string
+	env     []string
+	proxies []*Proxy
+
+	mu    sync.Mutex
+	proc  *process.Process
+	lives []*process.Process
+	busy  bool // a fault has hold of it
+	// wanted: when the process ends by itself it is started again, as a supervisor
+	// would; restarts counts how often.
+	wanted   bool
+	restarts int
+	watch    func(p *process.Process)
+}
+
+// commandDeadline of the instances. By default they give hosts minutes; the
+// simulated ones need none.
+const commandDeadline = 3 * time.Second
+
+// newInstance prepares an instance whose proxies end with ctx.
+func newInstance(ctx context.Context, wg *sync.WaitGroup, cfg Config, id string, servers *natsServers) (*instance, error) {
+	in := &instance{id: id, binary: cfg.Binary, env: cfg.Env}
+	in.watch = func(p *process.Process) {
+		wg.Go(func() {
+			select {
+			case <-p.Ended():
+			case <-ctx.Done():
+				return
+			}
+			if in.endedByItself(p) && sleep(ctx, supervisorPause) {
+				_ = in.start() // a fault that wants it down again kills it again
+			}
+		})
+	}
+	var urls []string
+	for _, n := range servers.list {
+		p, err := NewProxy(n.addr)
+		if err != nil {
+			return nil, err
+		}
+		in.proxies = append(in.proxies, p)
+		urls = append(urls, p.Addr())
+		wg.Go(func() { _ = p.Run(ctx) })
+	}
+	replicas := 1
+	if cfg.Servers > 1 {
+		replicas = 3
+	}
+	in.args = []string{
+		"-s", strings.Join(urls, ","), "--instance-id", id, "--http-admin", "127.0.0.1:0", "--replicas", fmt.Sprint(replicas),
+		// What a host did not answer is tried again within the run.
+		"--command-deadline", commandDeadline.String(),
+	}
+	return in, nil
+}
+
+// start starts the process; it does nothing when one runs.
+func (in *instance) start() error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.proc != nil && in.proc.Running() {
+		return nil
+	}
+	p, err := process.Start(process.Command{Path: in.binary, Args: in.args, Env: in.env})
+	if err != nil {
+		return err
+	}
+	in.proc, in.wanted = p, true
+	in.lives = append(in.lives, p)
+	in.watch(p)
+	return nil
+}
+
+// supervisorPause is how long a process that ended by itself stays down.
+const supervisorPause = 500 * time.Millisecond
+
+func (in *instance) endedByItself(p *process.Process) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.proc != p || !in.wanted {
+		return false
+	}
+	in.restarts++
+	return true
+}
+
+func (in *instance) kill() {
+	in.mu.Lock()
+	p := in.proc
+	in.wanted = false
+	in.mu.Unlock()
+	if p != nil {
+		p.Kill()
+	}
+}
+
+func (in *instance) signal(s os.Signal) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.proc != nil {
+		_ = in.proc.Signal(s)
+	}
+}
+
+// drain stops the process in order and returns its exit code.
+func (in *instance) drain(ctx context.Context) (int, error) {
+	in.mu.Lock()
+	p := in.proc
+	in.wanted = false
+	in.mu.Unlock()
+	in.signal(syscall.SIGTERM)
+	if p == nil {
+		return 0, nil
+	}
+	limit, cancel := context.WithTimeout(ctx, 40*time.Second)
+	defer cancel()
+	return p.Wait(limit)
+}
+
+func (in *instance) setLink(l Link) {
+	for _, p := range in.proxies {
+		p.Set(l)
+	}
+}
+
+// take reserves the instance for a fault; false: another one has it.
+func (in *instance) take() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.busy {
+		return false
+	}
+	in.busy = true
+	return true
+}
+
+func (in *instance) leave() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.busy = false
+}
+
+// crashes looks for what no life of the instance may have written.
+func (in *instance) crashes() []string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var bad []string
+	for i, p := range in.lives {
+		out := p.Output()
+		for _, sign := range []string{"DATA RACE", "panic", "goroutine 1 ["} {
+			if at := strings.Index(out, sign); at >= 0 {
+				bad = append(bad, fmt.Sprintf("life %d of instance %s says %q:\n%s", i+1, in.id, sign, out[at:min(len(out), at+4000)]))
+				break
+			}
+		}
+	}
+	return bad
+}
+
+// log is the end of what the newest life wrote.
+func (in *instance) log(most int) string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.proc == nil {
+		return ""
+	}
+	out := in.proc.Output()
+	return out[max(0, len(out)-most):]
+}
+
+var adminAddress = regexp.MustCompile(`admin endpoint is up.* address=(\S+)`)
+
+// page reads a page of the admin endpoint.
+func (in *instance) page(ctx context.Context, path string) (int, []byte, error) {
+	in.mu.Lock()
+	p := in.proc
+	in.mu.Unlock()
+	if p == nil {
+		return 0, nil, fmt.Errorf("read page: %w", process.ErrEnded)
+	}
+	m, err := p.Await(ctx, adminAddress)
+	if err != nil {
+		return 0, nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m[1]+path, nil)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read page: %w", err)
+	}
+	client := http.Client{Timeout: 2 * time.Second}
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read page: %w", err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read page: %w", err)
+	}
+	return res.StatusCode, body, nil
+}
+
+// ready waits until the instance takes its part.
+func (in *instance) ready(ctx context.Context) error {
+	last := ""
+	for {
+		status, body, err := in.page(ctx, "/readyz")
+		if err == nil && status == http.StatusOK {
+			return nil
+		}
+		if err != nil {
+			last = err.Error()
+		} else {
+			last = string(body)
+		}
+		if !sleep(ctx, 20*time.Millisecond) {
+			return fmt.Errorf("instance %s is not ready: %w; last: %s", in.id, context.Cause(ctx), last)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"wadm/shard"
+)
+
+// Limits of judgement.
+const (
+	// aftermath is how long after a fault what happens may still be its doing: a
+	// rejoining member gains weight step by step.
+	aftermath = 30 * time.Second
+	// mostBesideBusy is the longest reaction of a lattice that is well while hosts
+	// of others are not. It is generous because the machine is shared.
+	mostBesideBusy = 2 * time.Second
+)
+
+// judge brings everything that was seen together.
+func (r *runner) judge(rep *Report) {
+	claims, samples := r.ledger.Claims(), r.probes.all()
+	r.mu.Lock()
+	rep.Violations = append(rep.Violations, r.bad...)
+	done := slices.Clone(r.done)
+	rep.Kinds = map[Kind]*KindReport{}
+	kind := func(k Kind) *KindReport {
+		if rep.Kinds[k] == nil {
+			rep.Kinds[k] = &KindReport{}
+		}
+		return rep.Kinds[k]
+	}
+	for k, n := range r.skipped {
+		kind(k).Skipped = n
+	}
+	r.mu.Unlock()
+	slices.SortFunc(done, func(a, b happened) int { return a.from.Compare(b.from) })
+	for _, d := range done {
+		kind(d.Kind).Faults++
+	}
+
+	rep.Violations = append(rep.Violations, r.ledger.Violations()...)
+	rep.Violations = append(rep.Violations, r.wire.check(claims)...)
+	r.judgeHosts(rep)
+	r.judgeMoves(rep, done, claims)
+	r.judgeGaps(rep, done, samples)
+	for _, in := range append(append([]*instance(nil), r.base...), r.extra...) {
+		rep.Violations = append(rep.Violations, in.crashes()...)
+		rep.Restarts += in.restarts
+	}
+	rep.Probes, rep.Claims = len(samples), len(claims)
+	r.ledger.mu.Lock()
+	rep.Writes = r.ledger.writes
+	r.ledger.mu.Unlock()
+	r.wire.mu.Lock()
+	rep.Acks, rep.Views = len(r.wire.acks), len(r.wire.views)
+	r.wire.mu.Unlock()
+}
+
+// judgeHosts looks at everything hosts were asked for (I2).
+func (r *runner) judgeHosts(rep *Report) {
+	for _, s := range append(append([]*site(nil), r.sites...), r.churning...) {
+		for _, v := range s.sim.Violations() {
+			rep.Violations = append(rep.Violations, fmt.Sprintf("I2: %s: %v, at %s", s.key, v, v.Time.Format("04:05.000")))
+		}
+		rep.Violations = append(rep.Violations, lost(s)...)
+		for _, c := range s.sim.Commands() {
+			rep.Commands++
+			if c.Needless {
+				rep.Needless++
+			}
+			claim, stored, ok := r.ledger.Held(s.key, c.Epoch)
+			switch {
+			case c.Epoch == 0: // said already
+			case !ok:
+				if !r.sawAll() {
+					break // the claim may have been replaced unseen
+				}
+				rep.Violations = append(rep.Violations, fmt.Sprintf("I2: %s: %s of %s under epoch %d, which is no claim", s.key, c.Kind, c.Instance, c.Epoch))
+			case c.Instance != string(claim.Record.Owner):
+				rep.Violations = append(rep.Violations, fmt.Sprintf("I2: %s: %s of %s under epoch %d of %s", s.key, c.Kind, c.Instance, c.Epoch, claim.Record.Owner))
+			case stored == 0 && r.sawAll():
+				rep.Violations = append(rep.Violations, fmt.Sprintf("I2: %s: %s of %s under epoch %d without a stored intent", s.key, c.Kind, c.Instance, c.Epoch))
+			}
+		}
+	}
+}
+
+// lost tells of requests the simulation itself dropped: they prove nothing.
+func lost(s *site) []string {
+	if n := s.sim.Stats().Lost; n > 0 {
+		return []string{fmt.Sprintf("the simulated hosts of %s lost %d requests", s.key, n)}
+	}
+	return nil
+}
+
+// sawAll tells whether the checker cannot have missed anything in the ledger.
+func (r *runner) sawAll() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lastNATS.IsZero()
+}
+
+// judgeMoves counts changes of owners by the newest fault before them. Where only
+// NATS was in trouble there must be none (I6).
+func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) {
+	owner := map[shard.Key]shard.MemberID{}
+	for _, c := range claims {
+		if c.Record.State != shard.Held {
+			continue
+		}
+		before, ok := owner[c.Key]
+		owner[c.Key] = c.Record.Owner
+		if !ok || before == c.Record.Owner {
+			continue
+		}
+		var newest *happened
+		onlyNATS := true
+		for i := range done {
+			d := &done[i]
+			if d.from.After(c.At) {
+				break
+			}
+			newest = d
+			if !d.Kind.ofNATS() && c.At.Before(d.to.Add(aftermath)) {
+				onlyNATS = false
+			}
+		}
+		if newest == nil {
+			continue // the start
+		}
+		rep.Kinds[newest.Kind].Moved++
+		if onlyNATS {
+			rep.Violations = append(rep.Violations, fmt.Sprintf("I6: %s moved from %s to %s at %d although only NATS was in trouble", c.Key, before, c.Record.Owner, c.Seq))
+		}
+	}
+}
+
+// judgeGaps attributes the longest gap of each lattice to the newest fault before it.
+func (r *runner) judgeGaps(rep *Report, done []happened, samples []Sample) {
+	type pair struct {
+		fault int
+		key   shard.Key
+	}
+	longest := map[pair]time.Duration{}
+	for _, s := range samples {
+		newest, others := -1, false
+		for i, d := range done {
+			// A probe that was under way when the fault came counts for it.
+			if d.from.After(s.At.Add(s.For)) {
+				break
+			}
+			newest = i
+			if d.Kind != Busy && d.Kind != Churn && s.At.Before(d.to.Add(aftermath)) {
+				others = true
+			}
+		}
+		if newest < 0 || s.Disturbed {
+			continue
+		}
+		p := pair{newest, s.Key}
+		longest[p] = max(longest[p], s.For)
+		if done[newest].Kind == Busy && !others && s.For > mostBesideBusy {
+			rep.Violations = append(rep.Violations, fmt.Sprintf("I10: %s waited %v while only hosts of other lattices were busy", s.Key, ms(s.For)))
+		}
+	}
+	for p, d := range longest {
+		k := rep.Kinds[done[p.fault].Kind]
+		k.Gaps = append(k.Gaps, d)
+	}
+}

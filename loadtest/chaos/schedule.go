@@ -1,0 +1,139 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kind is a kind of fault.
+type Kind string
+
+// The kinds.
+const (
+	// Kill ends an instance without a word; it is started again after For.
+	Kill Kind = "kill"
+	// Stop halts an instance's process for a while.
+	Stop Kind = "stop"
+	// Drain stops an instance in order; it is started again after For.
+	Drain Kind = "drain"
+	// Burst starts N new instances at once, which drain at once after For.
+	Burst Kind = "burst"
+	// Cut closes an instance's connections and refuses new ones.
+	Cut Kind = "cut"
+	// Hold keeps back what an instance sends and receives, and delivers it then.
+	Hold Kind = "hold"
+	// Delay makes everything an instance sends and receives late.
+	Delay Kind = "delay"
+	// Deaf loses what an instance should receive, Mute what it sends; HalfOpen both,
+	// with its connections open.
+	Deaf     Kind = "deaf"
+	Mute     Kind = "mute"
+	HalfOpen Kind = "half-open"
+	// NATSKill ends the NATS server that leads the ledger; it comes back after For.
+	NATSKill Kind = "nats-kill"
+	// NATSRestart stops it in order, NATSStop halts its process.
+	NATSRestart Kind = "nats-restart"
+	NATSStop    Kind = "nats-stop"
+	// Busy makes the hosts of some lattices say and do nothing for a while.
+	Busy Kind = "busy-hosts"
+	// Backlog sends N events to one lattice at once.
+	Backlog Kind = "backlog"
+	// Churn deploys or undeploys in N lattices.
+	Churn Kind = "churn"
+)
+
+// MostHold is how long a proxy keeps bytes back and still delivers them. It lies
+// within what the quarantine allows for the way from the last check to the host.
+const MostHold = time.Second
+
+// Kinds lists all kinds.
+func Kinds() []Kind {
+	return []Kind{Kill, Stop, Drain, Burst, Cut, Hold, Delay, Deaf, Mute, HalfOpen, NATSKill, NATSRestart, NATSStop, Busy, Backlog, Churn}
+}
+
+func known(k Kind) bool { return slices.Contains(Kinds(), k) }
+
+// ofNATS tells the faults that only NATS suffers from.
+func (k Kind) ofNATS() bool { return k == NATSKill || k == NATSRestart || k == NATSStop }
+
+// Fault is one thing that goes wrong.
+type Fault struct {
+	// At is reckoned from the begin of the faults.
+	At   time.Duration
+	Kind Kind
+	// Target is the number of an instance or a lattice; not used by some kinds.
+	Target int
+	For    time.Duration
+	N      int
+}
+
+func (f Fault) String() string {
+	s := fmt.Sprintf("%6.2fs %-12s", f.At.Seconds(), f.Kind)
+	switch f.Kind {
+	case Burst, NATSKill, NATSRestart, NATSStop, Churn:
+	default:
+		s += fmt.Sprintf(" #%d", f.Target)
+	}
+	if f.For > 0 {
+		s += fmt.Sprintf(" for %v", f.For)
+	}
+	if f.N > 0 {
+		s += fmt.Sprintf(" n=%d", f.N)
+	}
+	return s
+}
+
+// Schedule is what goes wrong, in order of time.
+type Schedule []Fault
+
+func (s Schedule) String() string {
+	var b strings.Builder
+	for _, f := range s {
+		fmt.Fprintln(&b, f)
+	}
+	return b.String()
+}
+
+// NewSchedule draws the schedule of a seed. It is the same for the same
+// configuration, whatever happens in the run.
+func NewSchedule(c Config) Schedule {
+	c = c.WithDefaults()
+	r := rand.New(rand.NewPCG(c.Seed, 0x6368616f73))
+	between := func(a, b time.Duration) time.Duration {
+		b = max(a, min(b, c.Longest))
+		return (a + time.Duration(r.Int64N(int64(b-a)+1))).Round(10 * time.Millisecond)
+	}
+	var s Schedule
+	for at := c.Pause / 4; at < c.Duration; at += time.Duration(r.ExpFloat64() * float64(c.Pause)).Round(10 * time.Millisecond) {
+		f := Fault{At: at, Kind: c.Kinds[r.IntN(len(c.Kinds))], Target: r.IntN(c.Instances)}
+		switch f.Kind {
+		case Kill, Drain:
+			f.For = between(200*time.Millisecond, 5*time.Second)
+		case Stop:
+			f.For = between(300*time.Millisecond, 10*time.Second)
+		case Burst:
+			f.N, f.For = 1+r.IntN(2), between(time.Second, 10*time.Second)
+		case Cut, HalfOpen, Deaf, Mute:
+			f.For = between(300*time.Millisecond, 6*time.Second)
+		case Hold:
+			f.For = between(50*time.Millisecond, MostHold)
+		case Delay:
+			f.N, f.For = 5+r.IntN(45), between(time.Second, 4*time.Second)
+		case NATSKill, NATSRestart:
+			f.For = between(100*time.Millisecond, 2*time.Second)
+		case NATSStop:
+			f.For = between(300*time.Millisecond, 3*time.Second)
+		case Busy:
+			f.Target, f.N, f.For = r.IntN(c.Lattices), 1+r.IntN(3), between(time.Second, 4*time.Second)
+		case Backlog:
+			f.Target, f.N = r.IntN(c.Lattices), 500+r.IntN(1500)
+		case Churn:
+			f.N = 1 + r.IntN(max(1, c.Churning))
+		}
+		s = append(s, f)
+	}
+	return s
+}

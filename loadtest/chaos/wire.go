@@ -1,0 +1,348 @@
+package chaos
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"wadm/shard"
+	"wadm/shard/natskv"
+	"wadm/shard/ring"
+)
+
+// eventStream is the stream hosts' events are stored in.
+const eventStream = "wasmbus_events"
+
+// promptly is the time within which an acknowledgement and a later append of the
+// same event belong to one handling of it.
+const promptly = 250 * time.Millisecond
+
+// Most that may be under way at once (I8).
+const (
+	mostInFlight = 128 // claims and releases of one instance: 64 each
+	mostViews    = 10  // within viewWindow
+	viewWindow   = 3 * time.Second
+)
+
+// Wire sees everything instances say to NATS and to each other, in the order in
+// which the server that it is connected to passed it on.
+type Wire struct {
+	begun time.Time
+
+	mu       sync.Mutex
+	attempts []attempt
+	replies  map[string]int // reply subject → attempt
+	acks     map[uint64]time.Time
+	events   map[string]uint64 // event id → stream sequence
+	appends  []appended
+	digests  map[uint64]digest
+	heard    map[shard.MemberID]time.Time
+	views    []shard.View
+	viewAt   []time.Time
+	rings    map[uint64]*ring.Ring
+	bad      []string
+}
+
+// appended is a message of commands at the time it was seen.
+type appended struct {
+	key   shard.Key
+	epoch uint64
+	cause string
+	at    time.Time
+}
+
+type digest struct {
+	sum uint64
+	by  shard.MemberID
+}
+
+// NewWire has seen nothing.
+func NewWire() *Wire {
+	return &Wire{
+		begun: time.Now(), replies: map[string]int{}, acks: map[uint64]time.Time{}, events: map[string]uint64{},
+		digests: map[uint64]digest{}, heard: map[shard.MemberID]time.Time{}, rings: map[uint64]*ring.Ring{},
+	}
+}
+
+// listen takes what passes until ctx ends.
+func (w *Wire) listen(ctx context.Context, nc *nats.Conn) error {
+	// One channel for all, so that their order is kept.
+	ch := make(chan *nats.Msg, 1<<16)
+	for _, subject := range []string{natskv.ClaimSubject + ".>", natskv.CommandSubject + ".>", natskv.DefaultBeats + ".*", "$JS.ACK.>", "_INBOX.>"} {
+		sub, err := nc.ChanSubscribe(subject, ch)
+		if err != nil {
+			return fmt.Errorf("listen to %s: %w", subject, err)
+		}
+		defer func() { _ = sub.Unsubscribe() }()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case m := <-ch:
+			w.take(m, time.Now())
+		}
+	}
+}
+
+func (w *Wire) take(m *nats.Msg, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch s := m.Subject; {
+	case strings.HasPrefix(s, "_INBOX."):
+		w.reply(m, now)
+	case strings.HasPrefix(s, "$JS.ACK."):
+		if seq, ok := acknowledged(s); ok && (len(m.Data) == 0 || strings.HasPrefix(string(m.Data), "+ACK")) {
+			if _, before := w.acks[seq]; !before {
+				w.acks[seq] = now
+			}
+		}
+	case strings.HasPrefix(s, natskv.DefaultBeats+"."):
+		w.beat(m.Data, now)
+	case strings.HasPrefix(s, natskv.ClaimSubject+"."):
+		w.claim(m, now)
+	default:
+		epoch := epochOf(m.Header.Get(jetstream.MsgIDHeader))
+		for _, c := range commandsIn(m.Data) {
+			if c.Cause != "" {
+				w.appends = append(w.appends, appended{shard.Key(strings.TrimPrefix(s, natskv.CommandSubject+".")), epoch, c.Cause, now})
+			}
+		}
+	}
+}
+
+func (w *Wire) claim(m *nats.Msg, now time.Time) {
+	r, err := shard.DecodeRecord(m.Data)
+	if err != nil || m.Reply == "" {
+		return // the ledger tells of it
+	}
+	expect, _ := strconv.ParseUint(m.Header.Get(jetstream.ExpectedLastSubjSeqHeader), 10, 64)
+	w.replies[m.Reply] = len(w.attempts)
+	w.attempts = append(w.attempts, attempt{
+		key: shard.Key(strings.TrimPrefix(m.Subject, natskv.ClaimSubject+".")), owner: r.Owner, life: r.Incarnation, expect: expect, body: string(m.Data), call: now.Sub(w.begun),
+	})
+}
+
+func (w *Wire) reply(m *nats.Msg, now time.Time) {
+	i, ok := w.replies[m.Subject]
+	if !ok {
+		return
+	}
+	a := &w.attempts[i]
+	if a.answered > 0 {
+		return
+	}
+	var ack struct {
+		Seq   uint64 `json:"seq"`
+		Error *struct {
+			Code int `json:"err_code"`
+		} `json:"error"`
+	}
+	a.answered = now.Sub(w.begun)
+	switch err := json.Unmarshal(m.Data, &ack); {
+	case err != nil:
+		a.failed = true // no responders
+	case ack.Error != nil && ack.Error.Code == int(jetstream.JSErrCodeStreamWrongLastSequence):
+		a.refused = true
+	case ack.Error != nil || ack.Seq == 0:
+		a.failed = true
+	default:
+		a.seq = ack.Seq
+	}
+}
+
+func (w *Wire) beat(data []byte, now time.Time) {
+	b, err := shard.DecodeBeat(data)
+	if err != nil {
+		w.bad = append(w.bad, fmt.Sprintf("I7: unreadable heartbeat: %v", err))
+		return
+	}
+	w.heard[b.ID] = now
+	if b.Digest == 0 {
+		return
+	}
+	if d, ok := w.digests[b.View]; ok && d.sum != b.Digest {
+		w.bad = append(w.bad, fmt.Sprintf("I7: view %d: %s computes ring %x, %s %x", b.View, b.ID, b.Digest, d.by, d.sum))
+		return
+	}
+	w.digests[b.View] = digest{b.Digest, b.ID}
+}
+
+// acknowledged reads the stream sequence in a subject of acknowledgement, if it
+// is one of the events' stream.
+func acknowledged(subject string) (uint64, bool) {
+	p := strings.Split(subject, ".")
+	at := 2 // $JS.ACK.stream.consumer.delivered.sequence…
+	if len(p) >= 11 {
+		at = 4 // with domain and account before the stream
+	}
+	if len(p) < at+4 || p[at] != eventStream {
+		return 0, false
+	}
+	seq, err := strconv.ParseUint(p[at+3], 10, 64)
+	return seq, err == nil
+}
+
+// followEvents learns which event is which message.
+func (w *Wire) followEvents(ctx context.Context, js jetstream.JetStream) {
+	followStream(ctx, js, eventStream, nil, func(m jetstream.Msg, seq uint64) {
+		var e struct {
+			ID string `json:"id"`
+		}
+		if json.Unmarshal(m.Data(), &e) == nil && e.ID != "" {
+			w.mu.Lock()
+			if _, ok := w.events[e.ID]; !ok {
+				w.events[e.ID] = seq
+			}
+			w.mu.Unlock()
+		}
+	})
+}
+
+// followViews learns every view.
+func (w *Wire) followViews(ctx context.Context, js jetstream.JetStream) {
+	followStream(ctx, js, "KV_"+natskv.DefaultView, nil, func(m jetstream.Msg, seq uint64) {
+		v, err := shard.DecodeView(m.Data())
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if err != nil {
+			w.bad = append(w.bad, fmt.Sprintf("I7: view %d is unreadable: %v", seq, err))
+			return
+		}
+		v.Rev = seq
+		w.views, w.viewAt = append(w.views, v), append(w.viewAt, time.Now())
+		if r, err := v.Ring(); err == nil {
+			w.rings[seq] = r
+		}
+	})
+}
+
+// view is the newest view and its ring.
+func (w *Wire) view() (shard.View, *ring.Ring, int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.views) == 0 {
+		return shard.View{}, nil, 0
+	}
+	v := w.views[len(w.views)-1]
+	return v, w.rings[v.Rev], len(w.views)
+}
+
+// check judges what needs to be seen as a whole; claims are those of the ledger.
+func (w *Wire) check(claims []Claim) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	bad := slices.Clone(w.bad)
+	type handling struct {
+		key   shard.Key
+		epoch uint64
+		cause string
+	}
+	first := map[handling]bool{}
+	for _, a := range w.appends {
+		// An answer to a command leads to more in the name of the same event.
+		h := handling{a.key, a.epoch, a.cause}
+		if first[h] {
+			continue
+		}
+		first[h] = true
+		seq, ok := w.events[a.cause]
+		if !ok {
+			continue // no event, but a timer, a manifest, an answer
+		}
+		if at, acked := w.acks[seq]; acked && at.Before(a.at) && a.at.Sub(at) < promptly {
+			bad = append(bad, fmt.Sprintf("I5: %s: event %d was acknowledged %v before the commands of epoch %d that it led to were stored", a.key, seq, a.at.Sub(at), a.epoch))
+		}
+	}
+	for _, c := range claims {
+		if c.Record.State != shard.Held || c.Record.View == 0 {
+			continue
+		}
+		r := w.rings[c.Record.View]
+		if r == nil {
+			continue
+		}
+		if owner, _ := r.Owner(string(c.Key)); shard.MemberID(owner) != c.Record.Owner {
+			bad = append(bad, fmt.Sprintf("I6: %s: %s claimed at %d by view %d, which gives it to %s", c.Key, c.Record.Owner, c.Seq, c.Record.View, owner))
+		}
+	}
+	bad = append(bad, w.movement()...)
+	if n := w.inFlight(); n > mostInFlight {
+		bad = append(bad, fmt.Sprintf("I8: %d claims of one instance in flight at once", n))
+	}
+	for i := range w.viewAt {
+		if j := i + mostViews; j < len(w.viewAt) && w.viewAt[j].Sub(w.viewAt[i]) < viewWindow {
+			bad = append(bad, fmt.Sprintf("I8: %d views within %v", mostViews+1, w.viewAt[j].Sub(w.viewAt[i])))
+			break
+		}
+	}
+	if err := linearizable(w.attempts, claims, time.Since(w.begun)); err != nil {
+		bad = append(bad, "I1: "+err.Error())
+	}
+	return bad
+}
+
+// inFlight is the most claims of one life of an instance that were on their way
+// at once. One that is not answered counts until its writer gave it up.
+func (w *Wire) inFlight() int {
+	const given = 5 * time.Second
+	type change struct {
+		at time.Duration
+		by int
+	}
+	lives := map[shard.Incarnation][]change{}
+	for _, a := range w.attempts {
+		end := a.call + given
+		if a.answered > 0 {
+			end = min(end, a.answered)
+		}
+		lives[a.life] = append(lives[a.life], change{a.call, 1}, change{end, -1})
+	}
+	most := 0
+	for _, cs := range lives {
+		slices.SortFunc(cs, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.by, b.by)) })
+		now := 0
+		for _, c := range cs {
+			now += c.by
+			most = max(most, now)
+		}
+	}
+	return most
+}
+
+// movement checks that from one view in which everybody has full weight to the
+// next, no more partitions move than must, and 2 % of them; the shares of a ring of
+// few members are off fair ones by up to a third. What moves while a member gains
+// its weight step by step is judged by where it ends.
+func (w *Wire) movement() []string {
+	var bad []string
+	var from *ring.Ring
+	for _, v := range w.views {
+		to := w.rings[v.Rev]
+		if to == nil || uneven(v) {
+			continue
+		}
+		if from != nil {
+			m, err := ring.Compare(from, to)
+			if err == nil && float64(m.Moved) > 1.3*float64(m.Least)+0.02*float64(m.Partitions) {
+				bad = append(bad, fmt.Sprintf("I6: view %d (%s) moves %d of %d partitions, least %d", v.Rev, v.Cause, m.Moved, m.Partitions, m.Least))
+			}
+		}
+		from = to
+	}
+	return bad
+}
+
+// uneven tells whether a member has not yet its full weight.
+func uneven(v shard.View) bool {
+	return slices.ContainsFunc(v.Members, func(m shard.ViewMember) bool { return m.State == shard.MemberActive && m.Units != fullUnits })
+}
