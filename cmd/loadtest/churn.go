@@ -18,8 +18,10 @@ func churnCommand(o *options) *cobra.Command {
 hosts join, leave, crash, fall silent and are relabelled and operators break
 things by hand; then rests and compares every host with what the deployed
 manifests demand. The same seed gives the same operations. The server must be
-fresh: it must not know the lattices. Give servers that can wait for commands a
-short deadline (wadm: --command-deadline 3s), or the rest takes as long.
+fresh: it must not know the lattices. The longer it waits for commands, the longer
+rest may take, but it must wait longer than hosts are silent, five heartbeats:
+
+  loadtest churn --run 'bin/wadm -s {nats} --command-deadline 8s' --duration 1m
 
 Exit code 1 says that there were violations.`,
 		Args: cobra.NoArgs,
@@ -36,22 +38,20 @@ Exit code 1 says that there were violations.`,
 				}
 				return nil
 			}
-			nc, err := o.connect(c.Context(), "churn")
-			if err != nil {
-				return err
-			}
-			defer nc.Close()
-			report, err := churn.Run(c.Context(), nc.Conn, plan)
-			if err != nil {
-				return err
-			}
-			if err := o.write(c.OutOrStdout(), report); err != nil {
-				return err
-			}
-			if len(report.Violations) > 0 {
-				return errFound
-			}
-			return nil
+			return o.each(c.Context(), func(r *rig) error {
+				report, err := churn.Run(c.Context(), r.nc, plan)
+				if err != nil {
+					return err
+				}
+				report.Server = r.name
+				if err := o.write(c.OutOrStdout(), report); err != nil {
+					return err
+				}
+				if len(report.Violations) > 0 {
+					return errFound
+				}
+				return nil
+			})
 		},
 	}
 	d := churn.Config{}.WithDefaults()

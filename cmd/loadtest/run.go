@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/spf13/cobra"
-
-	"wadm/config/natsconn"
 )
 
 // errFound ends a command that did its work and found the server wrong.
@@ -19,6 +16,7 @@ var errFound = errors.New("the server is not right")
 // options are those of all commands.
 type options struct {
 	server string
+	run    []string
 	output string
 }
 
@@ -32,6 +30,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVarP(&o.server, "server", "s", "127.0.0.1:4222", "NATS server that the wadm server uses")
+	root.PersistentFlags().StringArrayVar(&o.run, "run", nil, "start this server with a NATS server of its own instead, {nats} is its address; "+
+		"given several times, one after the other: --run 'bin/wadm -s {nats}' --run 'other -s {nats}'")
 	root.PersistentFlags().StringVarP(&o.output, "output", "o", "text", "text or json")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if o.output != "text" && o.output != "json" {
@@ -39,16 +39,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return nil
 	}
-	root.AddCommand(churnCommand(&o))
+	root.AddCommand(churnCommand(&o), conformCommand(&o))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	return exit(root.ExecuteContext(ctx))
-}
-
-// connect opens the connection that simulated hosts and clients share.
-func (o *options) connect(ctx context.Context, name string) (*natsconn.Conn, error) {
-	return natsconn.Connect(ctx, natsconn.Config{Server: o.server, Name: "loadtest " + name}, slog.New(slog.DiscardHandler))
 }
 
 // write writes a report in the form that was asked for.

@@ -236,7 +236,7 @@ func (t *trail) about(what string, until time.Time) []string {
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
 	out := []string{}
-	for _, l := range lines[max(0, len(lines)-40):] {
+	for _, l := range lines[max(0, len(lines)-120):] {
 		out = append(out, l.text)
 	}
 	return out
