@@ -25,7 +25,7 @@ type Config struct {
 	// Instances run from the start; default 3.
 	Instances int
 	// Lattices are probed; default 12. Churning more are deployed and undeployed
-	// by faults of that kind; default 3.
+	// by faults of that kind; default 3, -1 for none.
 	Lattices, Churning int
 	// Duration is the time in which faults begin; default 20 s.
 	Duration time.Duration
@@ -88,7 +88,7 @@ func (c Config) Validate() error {
 		return errors.New("chaos: binary, NATS and directory are needed")
 	case c.Servers != 1 && c.Servers != 3:
 		return fmt.Errorf("chaos: %d NATS servers; it must be 1 or 3", c.Servers)
-	case c.Instances < 1 || c.Lattices < 1 || c.Churning < 0:
+	case c.Instances < 1 || c.Lattices < 1:
 		return errors.New("chaos: instances and lattices must be positive")
 	case c.Longest < MostHold:
 		return fmt.Errorf("chaos: the longest fault %v is shorter than %v", c.Longest, MostHold)

@@ -136,7 +136,7 @@ func (r *runner) prepare(ctx context.Context, wg *sync.WaitGroup) error {
 	defer cancel()
 	limit := time.AfterFunc(startLimit, cancel)
 	defer limit.Stop()
-	for i := range r.cfg.Lattices + r.cfg.Churning {
+	for i := range r.cfg.Lattices + max(0, r.cfg.Churning) {
 		name := fmt.Sprintf("l%d", i)
 		if i >= r.cfg.Lattices {
 			name = fmt.Sprintf("churn%d", i-r.cfg.Lattices)
@@ -196,6 +196,9 @@ func (r *runner) await(ctx context.Context, wg *sync.WaitGroup) error {
 			return nil
 		}
 		if !sleep(ctx, 50*time.Millisecond) {
+			for _, in := range r.base {
+				err = fmt.Errorf("%w\nlog of %s:\n%s", err, in.id, in.log(6000))
+			}
 			return fmt.Errorf("prepare: not at rest within %v: %w", startLimit, err)
 		}
 	}

@@ -1,0 +1,131 @@
+package chaos_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"wadm/loadtest/chaos"
+)
+
+// edit changes one file of the server: the text old, which must be there exactly
+// once, becomes new.
+type edit struct{ file, old, new string }
+
+// mutant builds a server with edits, without touching a file of the source: the
+// compiler reads the changed files in place of the real ones.
+func mutant(t *testing.T, edits ...edit) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	replace := map[string]string{}
+	for _, e := range edits {
+		path := filepath.Join(root, e.file)
+		from := path
+		if changed, ok := replace[path]; ok {
+			from = changed
+		}
+		src, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(src), e.old); n != 1 {
+			t.Fatalf("%s has %d times what the mutation changes; it must follow the code:\n%s", e.file, n, e.old)
+		}
+		to := filepath.Join(dir, strings.ReplaceAll(e.file, "/", "_"))
+		if err := os.WriteFile(to, []byte(strings.Replace(string(src), e.old, e.new, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		replace[path] = to
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "wadm")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-overlay", file, "-o", path, "wadm/cmd/wadm").CombinedOutput(); err != nil {
+		t.Fatalf("build mutant: %v\n%s", err, out)
+	}
+	return path
+}
+
+// The mutations: each takes one piece of the protocol away.
+var mutations = []struct {
+	name  string
+	edits []edit
+	// by is the invariant that must be found broken.
+	by string
+}{
+	{
+		name: "the fence is dropped",
+		edits: []edit{{"scheduler/natsjs/ledger.go", `			jetstream.ExpectedLastSubjSeqHeader:     {strconv.FormatUint(c.Epoch, 10)},
+			jetstream.ExpectedLastSubjSeqSubjHeader: {claimSubject + key},
+`, ""}},
+		by: "I1: ",
+	},
+	{
+		name: "an event is acknowledged before its commands are stored",
+		edits: []edit{{"scheduler/worker.go", `	if err := w.carryOut(ctx, dec, c); err != nil {
+		return err
+	}
+	d.Ack()
+`, `	d.Ack()
+	if err := w.carryOut(ctx, dec, c); err != nil {
+		return err
+	}
+`}},
+		by: "I5: ",
+	},
+	{
+		name: "who owns is decided by a read",
+		edits: []edit{{"shard/natskv/claims.go", `	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(expect, 10))
+`, `	if h, err := s.Last(ctx, k); err != nil || h.Seq != expect {
+		return 0, fmt.Errorf("put claim %s: %w", k, shard.ErrFenced)
+	}
+	_ = strconv.Itoa
+`}},
+		by: "I1: ",
+	},
+	{
+		name: "a claim has no condition",
+		edits: []edit{{"shard/natskv/claims.go", `	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(expect, 10))
+`, `	_ = strconv.Itoa
+`}},
+		by: "I1: ",
+	},
+}
+
+// TestEveryMutationIsFoundOut takes pieces of the protocol away and expects the
+// checkers to notice.
+func TestEveryMutationIsFoundOut(t *testing.T) {
+	for _, m := range mutations {
+		t.Run(m.name, func(t *testing.T) {
+			cfg := config(t)
+			cfg.Binary = mutant(t, m.edits...)
+			cfg.Seed, cfg.Lattices, cfg.Churning = 1, 6, -1
+			cfg.Duration, cfg.Pause, cfg.Longest = 3*time.Second, time.Second, 2*time.Second
+			cfg.Kinds = []chaos.Kind{chaos.Kill, chaos.Drain}
+			// What is found is found by then; coming to rest is not waited for.
+			cfg.Coverage, cfg.Settle, cfg.Quiet = 3*time.Second, time.Millisecond, time.Millisecond
+			rep := run(t, cfg)
+			for _, v := range rep.Violations {
+				if strings.HasPrefix(v, m.by) {
+					t.Logf("found out: %s", v)
+					return
+				}
+			}
+			t.Errorf("not found out; what was found: %s", rep.Failure())
+		})
+	}
+}
