@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"wadm/scheduler/core"
 	"wadm/scheduler/lattice"
 	"wadm/tenancy/manifest"
 )
@@ -200,9 +201,13 @@ func (w *world) startForeign(h *host, x lattice.Workload, image string) {
 	h.scaled(w, x.ID, image, i.annotations, 1)
 }
 
+// hasty has shorter waits than usual, so that worlds come to rest sooner. The
+// deadline still exceeds the longest time for which a host is mute.
+var hasty = core.Config{CommandDeadline: time.Minute, BackoffMax: 30 * time.Second, Resync: 2 * time.Minute}
+
 // drawWorld draws a fleet and how images behave.
 func drawWorld(d dice) *world {
-	w := newWorld()
+	w := newWorldWith(hasty)
 	for _, ref := range []string{"c0", "c1", "c2"} {
 		for v := range 3 {
 			w.images[fmt.Sprintf("%s:%d", ref, v+1)] = image{
@@ -250,5 +255,5 @@ func ordeal(d dice, w *world) {
 		im.fail = ""
 		w.images[ref] = im
 	}
-	w.run(15 * time.Minute)
+	w.run(6 * time.Minute)
 }

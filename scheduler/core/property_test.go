@@ -31,7 +31,7 @@ func TestConvergesWhateverHappens(t *testing.T) {
 		ordeal(d, w)
 		sent := w.sent
 		w.log = nil
-		w.run(10 * time.Minute)
+		w.run(3 * time.Minute)
 		var problems []string
 		if w.sent != sent {
 			problems = append(problems, fmt.Sprintf("%d commands after convergence:\n%s", w.sent-sent, strings.Join(w.log, "\n")))

@@ -17,6 +17,7 @@ import (
 // world is a lattice in miniature: hosts that behave as 1.x hosts do, driven by
 // the decisions of a core.State in fake time.
 type world struct {
+	cfg   core.Config
 	core  *core.State
 	now   time.Time
 	queue actions
@@ -113,8 +114,11 @@ func (a *actions) Pop() any     { x := (*a)[len(*a)-1]; *a = (*a)[:len(*a)-1]; r
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func newWorld() *world {
+func newWorld() *world { return newWorldWith(core.Config{}) }
+
+func newWorldWith(cfg core.Config) *world {
 	w := &world{
+		cfg: cfg,
 		now: start, hosts: map[lattice.HostID]*host{}, configs: map[string]map[string]string{},
 		apps: map[string]*manifest.Manifest{}, images: map[string]image{}, ledger: map[string]lattice.Command{},
 		askedAt: map[target]time.Time{},
@@ -126,7 +130,8 @@ func newWorld() *world {
 // boot starts a new owner with what the last one stored.
 func (w *world) boot() {
 	w.restarts++
-	w.core = core.New(core.Config{Prefix: fmt.Sprintf("test.%d", w.restarts)})
+	w.cfg.Prefix = fmt.Sprintf("test.%d", w.restarts)
+	w.core = core.New(w.cfg)
 	var doubt []lattice.Command
 	for _, id := range slices.Sorted(maps.Keys(w.ledger)) {
 		doubt = append(doubt, w.ledger[id])
