@@ -8,7 +8,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -29,14 +28,3 @@ const (
 	// exitBroken: the tool could not do its work.
 	exitBroken = 2
 )
-
-func exit(err error) int {
-	switch {
-	case err == nil:
-		return exitOK
-	case err == errFound:
-		return exitFound
-	}
-	fmt.Fprintf(os.Stderr, "loadtest: %v\n", err)
-	return exitBroken
-}

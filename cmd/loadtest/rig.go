@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -43,7 +44,7 @@ func (o *options) each(ctx context.Context, fn func(*rig) error) error {
 	}
 	var found error
 	for _, line := range o.run {
-		switch err := runOne(ctx, line, fn); {
+		switch err := o.runOne(ctx, line, fn); {
 		case errors.Is(err, errFound):
 			found = err
 		case err != nil:
@@ -53,7 +54,7 @@ func (o *options) each(ctx context.Context, fn func(*rig) error) error {
 	return found
 }
 
-func runOne(ctx context.Context, line string, fn func(*rig) error) error {
+func (o *options) runOne(ctx context.Context, line string, fn func(*rig) error) error {
 	dir, err := os.MkdirTemp("", "loadtest")
 	if err != nil {
 		return err
@@ -71,8 +72,17 @@ func runOne(ctx context.Context, line string, fn func(*rig) error) error {
 	for i := range words {
 		words[i] = strings.ReplaceAll(words[i], "{nats}", strings.TrimPrefix(ns.URL(), "nats://"))
 	}
+	var log io.Writer
+	if o.log != "" {
+		f, err := os.OpenFile(o.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		log = f
+	}
 	server, err := process.Start(process.Command{
-		Path: words[0], Args: words[1:],
+		Path: words[0], Args: words[1:], Echo: log,
 		// With traces on, upstream puts them into its replies.
 		Env: []string{"RUST_BACKTRACE=0", "RUST_LIB_BACKTRACE=0"},
 	})
@@ -91,7 +101,10 @@ func runOne(ctx context.Context, line string, fn func(*rig) error) error {
 	return fn(&rig{name: filepath.Base(words[0]), nc: nc.Conn, nats: ns, server: server})
 }
 
+// toolName is the name of the connections of this tool.
+const toolName = "loadtest"
+
 // connect opens the connection that simulated hosts and clients share.
 func connect(ctx context.Context, server string) (*natsconn.Conn, error) {
-	return natsconn.Connect(ctx, natsconn.Config{Server: server, Name: "loadtest"}, slog.New(slog.DiscardHandler))
+	return natsconn.Connect(ctx, natsconn.Config{Server: server, Name: toolName}, slog.New(slog.DiscardHandler))
 }

@@ -17,6 +17,7 @@ var errFound = errors.New("the server is not right")
 type options struct {
 	server string
 	run    []string
+	log    string
 	output string
 }
 
@@ -32,6 +33,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.PersistentFlags().StringVarP(&o.server, "server", "s", "127.0.0.1:4222", "NATS server that the wadm server uses")
 	root.PersistentFlags().StringArrayVar(&o.run, "run", nil, "start this server with a NATS server of its own instead, {nats} is its address; "+
 		"given several times, one after the other: --run 'bin/wadm -s {nats}' --run 'other -s {nats}'")
+	root.PersistentFlags().StringVar(&o.log, "log", "", "file to which servers started by --run write")
 	root.PersistentFlags().StringVarP(&o.output, "output", "o", "text", "text or json")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if o.output != "text" && o.output != "json" {
@@ -39,11 +41,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return nil
 	}
-	root.AddCommand(churnCommand(&o), conformCommand(&o))
+	root.AddCommand(churnCommand(&o), conformCommand(&o), benchCommand(&o))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return exit(root.ExecuteContext(ctx))
+	switch err := root.ExecuteContext(ctx); {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errFound):
+		return exitFound
+	default:
+		fmt.Fprintf(stderr, "loadtest: %v\n", err)
+		return exitBroken
+	}
 }
 
 // write writes a report in the form that was asked for.
