@@ -142,13 +142,14 @@ func (s *Server) mayDeploy(ctx context.Context, r *request, m *manifest.Manifest
 			continue
 		}
 		for _, c := range deployed[app].Spec.Components {
-			if c.Properties.ID != nil {
+			// Who refers to a shared component may repeat its id and owns nothing.
+			if c.Properties.ID != nil && !refers(c) {
 				owner[*c.Properties.ID] = app
 			}
 		}
 	}
 	for _, c := range m.Spec.Components {
-		if c.Properties.ID == nil {
+		if c.Properties.ID == nil || refers(c) {
 			continue
 		}
 		if other, taken := owner[*c.Properties.ID]; taken {
