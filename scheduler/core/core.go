@@ -19,6 +19,8 @@ package core
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"wadm/scheduler/lattice"
@@ -229,7 +231,7 @@ func (s *State) Event(data []byte, now time.Time) Decision {
 	}
 	ev, err := lattice.DecodeEvent(data)
 	if err != nil {
-		return Decision{Dropped: err}
+		return Decision{Dropped: err, Wake: s.wake()}
 	}
 	d := s.begin()
 	ch := s.obs.Fold(ev, now)
@@ -289,7 +291,7 @@ func (s *State) Tick(now time.Time) Decision {
 func (s *State) gather(now time.Time) {
 	s.ask(Query{Kind: AskHosts}, now)
 	s.ask(Query{Kind: AskLinks}, now)
-	for name := range s.configs {
+	for _, name := range slices.Sorted(maps.Keys(s.configs)) {
 		s.ask(Query{Kind: AskConfig, Config: name}, now)
 	}
 	s.nextSync = now.Add(s.cfg.Resync)

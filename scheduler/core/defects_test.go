@@ -78,6 +78,7 @@ func TestDefects(t *testing.T) {
 	t.Run("D-19", secretFieldIsPartOfTheSecret)
 	t.Run("D-20", healthOfUnknownKindChangesNothing)
 	t.Run("D-24 after events", conflictsAreToldOnce)
+	t.Run("D-42", eventsAreReadForWhatTheyAreNeeded)
 	t.Run("D-50", everyFactOfManyHostsIsKept)
 }
 
@@ -179,6 +180,29 @@ func everyFactOfManyHostsIsKept(t *testing.T) {
 	if len(all) != hosts {
 		t.Fatalf("%d hosts are known", len(all))
 	}
+	if last := w.history[len(w.history)-1]; !strings.HasSuffix(last, "deployed ") {
+		t.Errorf("in the end: %s", last)
+	}
+}
+
+// eventsAreReadForWhatTheyAreNeeded: parts of an event that mean nothing to us may
+// have any shape.
+func eventsAreReadForWhatTheyAreNeeded(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	h := w.addHost("a", nil)
+	w.mislaid = func(k lattice.EventKind) bool { return k == lattice.ProviderStarted }
+	w.apps["shop"] = parseApp(t, "shop", []string{"provider http image=http:1"})
+	w.desired()
+	w.run(time.Second)
+	w.mislaid = nil
+	running := h.workloads[lattice.ProviderOf("shop-http")]
+	if running == nil {
+		t.Fatalf("not started: %q", w.history)
+	}
+	w.emit(h, lattice.ProviderStarted, map[string]any{"provider_id": "shop-http", "image_ref": "http:1", "annotations": running.annotations, "host_id": "a",
+		"claims": map[string]any{"issuer": 5, "version": nil, "expires_in_human": []int{}}, "instance_id": map[string]any{}, "contract_id": nil})
+	w.run(time.Second)
 	if last := w.history[len(w.history)-1]; !strings.HasSuffix(last, "deployed ") {
 		t.Errorf("in the end: %s", last)
 	}

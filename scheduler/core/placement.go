@@ -38,6 +38,7 @@ type place struct {
 	claim   *claim
 	// want is the count decided on.
 	want uint64
+	// load is the number of all workloads on the host, and of those on their way.
 	load int
 	// failures in a row of what was last tried here.
 	failures int
@@ -49,6 +50,7 @@ type placement struct {
 	u      *unit
 	now    time.Time
 	claims []*claim
+	// places finds the place of a host.
 	places map[lattice.HostID]*place
 	// list has the places in the order of their hosts, unless unsorted.
 	list     []*place
@@ -58,7 +60,8 @@ type placement struct {
 	// fl and waits are what is in flight and what has to wait, by host.
 	fl    map[lattice.HostID]*flight
 	waits map[lattice.HostID]*backoff
-	// widened: every host is in places, not only those that hold something.
+	// widened: every host that fits a claim has its place, not only those that hold
+	// something.
 	widened bool
 	// failing counts, by image, hosts on which a start has failed and is waiting.
 	failing map[string]int

@@ -71,6 +71,34 @@ func TestSameInputsSameDecisions(t *testing.T) {
 	})
 }
 
+// TestJunkDisturbsNothing: what is no event is refused with a reason, and neither
+// what is decided nor when changes.
+func TestJunkDisturbsNothing(t *testing.T) {
+	t.Parallel()
+	live := func(junk bool) []string {
+		d := seeded(11)
+		w := drawWorld(d)
+		w.watch = func() {
+			for _, b := range []string{"", "{}", "junk", `{"specversion":"1.0","type":"com.wasmcloud.lattice.host_heartbeat","source":"h0","time":"2026-01-01T00:00:00Z","data":{}}`,
+				`{"specversion":"1.0","type":"com.wasmcloud.lattice.something_new","source":"h0","time":"2026-01-01T00:00:00Z","data":{}}`} {
+				if !junk {
+					continue
+				}
+				dec := w.core.Event([]byte(b), w.now)
+				if dec.Dropped == nil {
+					t.Errorf("%q was not dropped", b)
+				}
+				w.apply(dec)
+			}
+		}
+		ordeal(d, w)
+		return w.history
+	}
+	if diff := cmp.Diff(live(false), live(true)); diff != "" {
+		t.Errorf("junk made a difference:\n%s", diff)
+	}
+}
+
 // TestNeverAboveTheWantedCount: while an application comes up from nothing,
 // without faults, no more than the wanted instances exist at any time.
 func TestNeverAboveTheWantedCount(t *testing.T) {

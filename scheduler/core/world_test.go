@@ -220,6 +220,7 @@ func (w *world) apply(d core.Decision) {
 		w.snapshot = w.core.Snapshot()
 	}
 	for _, id := range d.Resolved {
+		w.history = append(w.history, "resolved "+id)
 		delete(w.ledger, id)
 	}
 	gen := w.restarts
@@ -233,6 +234,7 @@ func (w *world) apply(d core.Decision) {
 		w.logf("status %s: %s %s", st.App, st.Status.Status.Type, st.Status.Status.Message)
 	}
 	for _, q := range d.Queries {
+		w.history = append(w.history, fmt.Sprintf("query %+v", q))
 		w.after(time.Millisecond, func() { w.query(q, gen) })
 	}
 }
