@@ -8,7 +8,6 @@ import (
 
 	"wadm/scheduler/core"
 	"wadm/scheduler/lattice"
-	"wadm/tenancy"
 )
 
 // carryOut does what a decision asks for, in the order that makes a crash at any
@@ -158,47 +157,5 @@ func (w *worker) ask(ctx context.Context, q core.Query) func(*core.State, time.T
 			return func(st *core.State, now time.Time) core.Decision { return st.ConfigFailed(q.Config, now) }
 		}
 		return func(st *core.State, now time.Time) core.Decision { return st.ConfigRead(q.Config, value, ok, now) }
-	}
-}
-
-// publish queues a status. The newest of an application replaces the one that
-// still waits, so a status is never older than the state it describes.
-func (w *worker) publish(ctx context.Context, st core.AppStatus) {
-	w.log.Info("status", "app", st.App, "status", st.Status.Status.Type, "message", st.Status.Status.Message)
-	q := &w.statuses
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.waiting == nil {
-		q.waiting = map[string]tenancy.Status{}
-	}
-	q.waiting[st.App] = st.Status
-	if q.busy {
-		return
-	}
-	q.busy = true
-	w.tasks.Go(func() { w.drainStatuses(ctx) })
-}
-
-func (w *worker) drainStatuses(ctx context.Context) {
-	q := &w.statuses
-	for {
-		q.mu.Lock()
-		var app string
-		var st tenancy.Status
-		for app, st = range q.waiting {
-			break
-		}
-		if app == "" || ctx.Err() != nil {
-			q.busy = false
-			q.mu.Unlock()
-			return
-		}
-		delete(q.waiting, app)
-		q.mu.Unlock()
-		if err := w.s.deps.Statuses.Publish(ctx, w.claim.Key, app, st); err != nil {
-			w.log.Warn("status not published", "app", app, "error", err)
-			continue
-		}
-		w.s.Stats.Statuses.Add(1)
 	}
 }

@@ -422,3 +422,46 @@ func TestNewestStatusReplacesTheWaitingOne(t *testing.T) {
 		<-done
 	})
 }
+
+func TestTextsOfStatusesArePublishedAtAHumanPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		var mu sync.Mutex
+		var types []tenancy.StatusType
+		p.status = func(s tenancy.Status) {
+			mu.Lock()
+			defer mu.Unlock()
+			types = append(types, s.Status.Type)
+		}
+		n := uint64(40)
+		p.apps["shop"].Spec.Components[0].Traits[0] = manifest.Trait{Type: manifest.TraitDaemonScaler, Spread: &manifest.SpreadScaler{Instances: n}}
+		done, cancel := own(t, p, scheduler.Claim{})
+		synctest.Wait()
+		// Forty hosts join within 400 ms; each changes the text.
+		for i := range 40 {
+			id := fmt.Sprintf("h%d", i)
+			b := event(t, lattice.HostStarted, map[string]any{"friendly_name": id, "labels": map[string]string{}, "version": "1.9.2", "uptime_seconds": 0})
+			var ev map[string]any
+			if err := json.Unmarshal(b, &ev); err != nil {
+				t.Fatal(err)
+			}
+			ev["source"] = id
+			b, err := json.Marshal(ev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.events <- scheduler.Delivery{Data: b, Ack: func() {}}
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if len(types) < 2 || len(types) > 10 {
+			t.Errorf("%d statuses published: %v", len(types), types)
+		}
+		cancel()
+		<-done
+	})
+}

@@ -10,7 +10,6 @@ import (
 
 	"wadm/scheduler/core"
 	"wadm/scheduler/lattice"
-	"wadm/tenancy"
 )
 
 // worker acts for one lattice under one claim. Its state is in the hands of the
@@ -66,6 +65,7 @@ func newWorker(s *Scheduler, c Claim, log *slog.Logger) *worker {
 	w := &worker{
 		s: s, claim: c, log: log,
 		inbox: make(chan input, inboxSize), slots: make(chan struct{}, s.cfg.Requests), stopped: make(chan struct{}), sent: map[string]sentCommand{},
+		statuses: newStatusQueue(),
 	}
 	cfg.Folded = func() { w.foldedAt = time.Now() }
 	w.state = core.New(cfg)
@@ -309,12 +309,4 @@ func (w *worker) save(ctx context.Context, state []byte) error {
 		return fmt.Errorf("save state: %w", err)
 	}
 	return nil
-}
-
-// statusQueue holds the newest unpublished status of each application. Its
-// goroutine exists only while there is something to publish.
-type statusQueue struct {
-	mu      sync.Mutex
-	waiting map[string]tenancy.Status
-	busy    bool
 }
