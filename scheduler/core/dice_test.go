@@ -51,6 +51,7 @@ func drawApp(d dice, name string) *manifest.Manifest {
 	m := &manifest.Manifest{APIVersion: "core.oam.dev/v1beta1", Kind: "Application", Metadata: manifest.Metadata{Name: name}}
 	n := d.between(1, 3, "components")
 	values := map[string]map[string]string{}
+	var secret *manifest.Secret
 	for i := range n {
 		c := manifest.Component{Name: fmt.Sprintf("c%d", i), Type: oneOf(d, "type", manifest.TypeComponent, manifest.TypeComponent, manifest.TypeComponent, manifest.TypeCapability)}
 		image := fmt.Sprintf("%s:%d", c.Name, d.between(1, 3, "image"))
@@ -63,6 +64,14 @@ func drawApp(d dice, name string) *manifest.Manifest {
 			}
 			values[cfg.Name] = cfg.Properties
 			c.Properties.Config = []manifest.Config{cfg}
+		}
+		if d.between(0, 3, "secret") == 0 {
+			c.Properties.Secrets = []manifest.Secret{{Name: "token", Policy: "vault", Key: oneOf(d, "key", "k1", "k2")}}
+			m.Spec.Policies = []manifest.Policy{{Name: "vault", Type: "policy.secret.wasmcloud.dev/v1alpha1", Properties: map[string]string{"backend": "nats-kv"}}}
+			if secret == nil {
+				secret = &c.Properties.Secrets[0]
+			}
+			c.Properties.Secrets[0] = *secret
 		}
 		sc := &manifest.SpreadScaler{Instances: uint64(d.between(0, 5, "instances"))}
 		for j := range d.between(0, 2, "spreads") {

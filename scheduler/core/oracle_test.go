@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"wadm/scheduler/lattice"
 	"wadm/tenancy/manifest"
@@ -39,6 +40,9 @@ func demands(w *world) map[lattice.Workload][]demand {
 			base := demand{app: app, image: *c.Properties.Image}
 			for _, cfg := range c.Properties.Config {
 				base.configs = append(base.configs, manifest.ConfigName(app, cfg))
+			}
+			for _, secret := range c.Properties.Secrets {
+				base.configs = append(base.configs, manifest.SecretName(app, secret))
 			}
 			for _, t := range c.Traits {
 				if t.Spread != nil {
@@ -253,12 +257,21 @@ func verifyNothingFree(x lattice.Workload, ds []demand, need []int, open []*host
 func verifyInstance(x lattice.Workload, app string, ds []demand, h *host, bad func(string, ...any)) {
 	i := h.workloads[x]
 	right := func(d demand) bool {
-		return d.app == app && d.fits(h) && d.image == i.image && slices.Equal(d.configs, i.config) &&
+		return d.app == app && d.fits(h) && d.image == i.image && configured(d.configs, i.config) &&
 			(!d.daemon || int(i.max) == d.count || x.Provider && d.count > 0)
 	}
 	if !slices.ContainsFunc(ds, right) {
 		bad("%s@%s is %+v, wanted are %+v", x.ID, h.id, *i, ds)
 	}
+}
+
+// configured compares the configurations of an instance with the wanted ones. A
+// host does not notice that a secret is no longer wanted: the list it compares
+// with has none.
+func configured(want, have []string) bool {
+	secret := func(n string) bool { return strings.HasPrefix(n, "SECRET") }
+	have = slices.DeleteFunc(slices.Clone(have), func(n string) bool { return secret(n) && !slices.Contains(want, n) })
+	return slices.Equal(want, have)
 }
 
 // attribute finds the best way to see the instances of an application as those
@@ -307,6 +320,14 @@ func verifyShared(w *world, bad func(string, ...any)) {
 		for i := range m.Spec.Components {
 			c := &m.Spec.Components[i]
 			own(c.Properties.Config)
+			for _, secret := range c.Properties.Secrets {
+				policy, _ := m.Policy(secret.Policy)
+				v, err := manifest.SecretValue(secret, policy)
+				if err != nil {
+					bad("secret %s: %v", secret.Name, err)
+				}
+				configs[manifest.SecretName(app, secret)] = v
+			}
 			for _, t := range c.Traits {
 				if t.Link == nil || m.Component(t.Link.Target.Name) == nil {
 					continue
