@@ -102,7 +102,6 @@ type holding struct {
 	host        lattice.HostID
 	labels      map[string]string
 	image       string
-	code        string
 	annotations map[string]string
 	max         int
 	present     bool

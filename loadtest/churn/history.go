@@ -116,8 +116,32 @@ func (b *body) subject(r *simhost.Record) string {
 	return b.Component + b.Provider + b.Source
 }
 
-// judge says what is wrong with a command, or nothing.
-func (h *history) judge(r *simhost.Record) string {
+// told is what a host was last asked to run under an id.
+type told struct {
+	image  string
+	config []string
+}
+
+// hear notes what an accepted command makes a host run.
+func hear(last map[string]told, r *simhost.Record) {
+	var b body
+	if !r.Accepted || json.Unmarshal(r.Body, &b) != nil {
+		return
+	}
+	key := string(r.Host) + " " + b.Component + b.Provider
+	switch {
+	case r.Kind == "component.scale" && b.Count > 0:
+		last[key] = told{b.ComponentRef, b.Config}
+	case r.Kind == "provider.start":
+		last[key] = told{b.ProviderRef, b.Config}
+	case r.Kind == "component.update":
+		last[key] = told{b.NewRef, last[key].config}
+	}
+}
+
+// judge says what is wrong with a command, or nothing. last is what hosts were told
+// before it.
+func (h *history) judge(r *simhost.Record, last map[string]told) string {
 	var b body
 	if r.Kind != "config.put" && r.Kind != "config.del" {
 		if err := json.Unmarshal(r.Body, &b); err != nil {
@@ -135,8 +159,10 @@ func (h *history) judge(r *simhost.Record) string {
 		stops := r.Kind == "provider.stop" || r.Kind == "component.scale" && b.Count == 0
 		fits := func(a *app) bool { return h.fits(a, id, r.Host, r.Time, false) }
 		if stops {
-			// A daemon that is wanted on this host all the time has no reason to stop.
-			if steady && !slices.ContainsFunc(recent, func(a *app) bool { return !h.daemonHere(a, id, r.Host, r.Time, recent[0]) }) {
+			// A daemon that is wanted on this host all the time, as it runs, has no
+			// reason to stop.
+			has := last[string(r.Host)+" "+id]
+			if steady && !slices.ContainsFunc(recent, func(a *app) bool { return !h.daemonHere(a, id, r.Host, r.Time, has) }) {
 				return "stops a daemon that is wanted on the host"
 			}
 			return ""
@@ -244,8 +270,8 @@ func (h *history) fits(a *app, id string, host lattice.HostID, now time.Time, ev
 	return any && (all || !every)
 }
 
-func (h *history) daemonHere(a *app, id string, host lattice.HostID, now time.Time, same *app) bool {
+func (h *history) daemonHere(a *app, id string, host lattice.HostID, now time.Time, has told) bool {
 	_, name, _ := strings.Cut(id, "-")
-	w, o := a.work(name), same.work(name)
-	return w != nil && o != nil && w.daemon && w.instances > 0 && w.image == o.image && slices.Equal(a.configNames(w.configs), a.configNames(o.configs)) && h.fits(a, id, host, now, true)
+	w := a.work(name)
+	return w != nil && w.daemon && w.instances > 0 && w.image == has.image && slices.Equal(a.configNames(w.configs), has.config) && h.fits(a, id, host, now, true)
 }

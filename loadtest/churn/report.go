@@ -87,6 +87,7 @@ func report(plan *Plan, players []*player, took time.Duration) *Report {
 		settles = append(settles, p.settled)
 		commands := slices.DeleteFunc(p.sim.Commands(), func(c simhost.Record) bool { return c.Header.Get(operatorHeader) != "" })
 		trail := newTrail(p, commands)
+		last := map[string]told{}
 		for i := range commands {
 			c := &commands[i]
 			r.Total++
@@ -97,18 +98,19 @@ func report(plan *Plan, players []*player, took time.Duration) *Report {
 			if c.Answered && !c.Accepted {
 				r.Refused[c.Kind+": "+c.Message]++
 			}
-			if wrong := p.history.judge(c); wrong != "" {
+			if wrong := p.history.judge(c, last); wrong != "" {
 				p.violations = append(p.violations, Violation{
 					Lattice: p.plan.name, Rule: "wrong command", Detail: trail.command(c) + ": " + wrong, Trail: trail.about(subject(c), c.Time),
 				})
 			}
+			hear(last, c)
 		}
+		p.configured(last)
 		for _, v := range p.sim.Violations() {
 			p.violations = append(p.violations, Violation{
 				Lattice: p.plan.name, Rule: string(v.Rule), Detail: v.Detail + ": " + trail.command(&v.Command), Trail: trail.about(subject(&v.Command), v.Time),
 			})
 		}
-		p.configured(commands)
 		for i := range p.violations {
 			if v := &p.violations[i]; v.Trail == nil {
 				v.Trail = trail.about(v.about, time.Now())
@@ -149,27 +151,15 @@ func reaction(commands []simhost.Record, w wait) (time.Duration, bool) {
 
 // configured checks that what runs at the end was last told the configurations
 // that it is to have: hosts do not show them.
-func (p *player) configured(commands []simhost.Record) {
-	last := map[string][]string{}
-	for i := range commands {
-		c := &commands[i]
-		var b body
-		if !c.Accepted || c.Kind != "component.scale" && c.Kind != "provider.start" || json.Unmarshal(c.Body, &b) != nil {
-			continue
-		}
-		if c.Kind == "provider.start" || b.Count > 0 {
-			last[string(c.Host)+" "+b.Component+b.Provider] = b.Config
-		}
-	}
+func (p *player) configured(last map[string]told) {
 	for _, a := range p.plan.end.deployed {
 		for _, w := range a.works {
 			want := a.configNames(w.configs)
 			for _, h := range p.sim.Hosts() {
 				inv := h.Inventory()
-				key := string(inv.Host) + " " + a.id(w.name)
-				got, told := last[key]
-				if told && runs(inv, a.id(w.name)) && !slices.Equal(got, want) {
-					p.violate("configuration at rest", a.id(w.name), "%s on %s was told %v, want %v", a.id(w.name), short(inv.Host), got, want)
+				has, ok := last[string(inv.Host)+" "+a.id(w.name)]
+				if ok && runs(inv, a.id(w.name)) && !slices.Equal(has.config, want) {
+					p.violate("configuration at rest", a.id(w.name), "%s on %s was told %v, want %v", a.id(w.name), short(inv.Host), has.config, want)
 				}
 			}
 		}
@@ -210,7 +200,10 @@ func (t *trail) command(c *simhost.Record) string {
 	return fmt.Sprintf("%8.3fs %s at %s %s (%s)", c.Time.Sub(t.begun).Seconds(), c.Kind, short(c.Host), c.Body, answer)
 }
 
-// about lists what was done to and asked for something until then, the newest dozens.
+// trailLength is how many lines a trail has at most.
+const trailLength = 120
+
+// about lists what was done to and asked for something until then.
 func (t *trail) about(what string, until time.Time) []string {
 	type line struct {
 		at   time.Time
@@ -236,7 +229,7 @@ func (t *trail) about(what string, until time.Time) []string {
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
 	out := []string{}
-	for _, l := range lines[max(0, len(lines)-120):] {
+	for _, l := range lines[max(0, len(lines)-trailLength):] {
 		out = append(out, l.text)
 	}
 	return out

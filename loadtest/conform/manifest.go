@@ -3,6 +3,7 @@ package conform
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -22,9 +23,7 @@ func application(name, version string, components ...object) manifest {
 
 func (m manifest) json() string {
 	annotations := object{}
-	for k, v := range m.annotations {
-		annotations[k] = v
-	}
+	maps.Copy(annotations, m.annotations)
 	if m.version != "" {
 		annotations["version"] = m.version
 	}
