@@ -18,6 +18,10 @@ const (
 	exitUnreachable = 9
 )
 
+// errNotAdoptable: the bucket of another server holds what cannot be told, so
+// every further start would fail as well until somebody has looked at it.
+var errNotAdoptable = errors.New("the bucket of another server cannot be adopted as it is, and was left as it is")
+
 // exitCode tells which code an error ends the process with.
 func exitCode(err error) int {
 	switch {
@@ -25,7 +29,8 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.Is(err, config.ErrUsage):
 		return exitUsage
-	case errors.Is(err, config.ErrInvalid), errors.Is(err, natsconn.ErrConfig), errors.Is(err, telemetry.ErrTracing):
+	case errors.Is(err, config.ErrInvalid), errors.Is(err, natsconn.ErrConfig), errors.Is(err, telemetry.ErrTracing),
+		errors.Is(err, errNotAdoptable):
 		return exitInvalid
 	case errors.Is(err, natsconn.ErrUnreachable):
 		return exitUnreachable

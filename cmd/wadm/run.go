@@ -255,7 +255,7 @@ Usage:
   wadm help          print this help
 
 `+config.Help()+`
-Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 6 invalid configuration,
-9 NATS not reachable within the start timeout.
+Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 6 invalid configuration
+or applications of another server that cannot be adopted, 9 NATS not reachable within the start timeout.
 `)
 }

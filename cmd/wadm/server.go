@@ -113,7 +113,10 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 // adopt takes over the applications of upstream's bucket, once.
 func (s *server) adopt(ctx context.Context, bucket string) error {
 	report, err := s.catalog.Adopt(ctx, bucket)
-	if err != nil {
+	switch {
+	case errors.Is(err, catalog.ErrAmbiguous), errors.Is(err, catalog.ErrUndecodable), errors.Is(err, tenancy.ErrBadName):
+		return fmt.Errorf("adopt applications: %w: %w", errNotAdoptable, err)
+	case err != nil:
 		return fmt.Errorf("adopt applications: %w", err)
 	}
 	if report.Done && !report.Earlier {
