@@ -337,10 +337,13 @@ func (p *planner) relabel() {
 	}
 }
 
-// mute silences a host for up to five heartbeats: sometimes it is taken for lost.
+// longestSilence of a mute host, in heartbeats.
+const longestSilence = 5
+
+// mute silences a host: sometimes for so long that it is taken for lost.
 func (p *planner) mute() {
 	if there := p.hosts(true); len(there) > fewest {
-		i, d := pick(p.gen, there), time.Duration(1+p.Int64N(int64(5*p.cfg.Heartbeat)))
+		i, d := pick(p.gen, there), time.Duration(1+p.Int64N(int64(longestSilence*p.cfg.Heartbeat)))
 		p.busyUntil[i] = p.at + d
 		p.do(Operation{Kind: "mute host", Host: i, For: d})
 	}

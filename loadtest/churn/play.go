@@ -249,11 +249,13 @@ func (p *player) operator(ctx context.Context, tail string, body any) error {
 			return fmt.Errorf("encode request: %w", err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	// A host that is mute answers later. Asking again meanwhile would do it twice,
+	// the second time after something else was wanted. One that dies never answers.
+	patience := requestTimeout + longestSilence*p.cfg.Heartbeat
+	ctx, cancel := context.WithTimeout(ctx, 3*patience)
 	defer cancel()
-	// The host that is asked may be mute just then.
 	for {
-		one, stop := context.WithTimeout(ctx, time.Second)
+		one, stop := context.WithTimeout(ctx, patience)
 		answer, err := p.nc.RequestMsgWithContext(one, m)
 		stop()
 		var reply struct {
