@@ -60,12 +60,50 @@ type app struct {
 	configs   []ownedConfig
 	// refers is true when components of other applications are meant.
 	refers bool
+	// notes tell what of the manifest has no effect.
+	notes []string
+}
+
+// maxNotes bounds what a status tells of parts without effect.
+const maxNotes = 3
+
+// note tells of the traits that mean nothing to the scheduler. They are stored and
+// shown like all others.
+func (a *app) note(m *manifest.Manifest) {
+	var ignored []string
+	for i := range m.Spec.Components {
+		c := &m.Spec.Components[i]
+		for _, t := range c.Traits {
+			switch t.Type {
+			case manifest.TraitLink, manifest.TraitSpreadScaler, manifest.TraitDaemonScaler:
+				continue
+			}
+			n := fmt.Sprintf(textIgnored, clipped(t.Type), clipped(c.Name))
+			if !slices.Contains(ignored, n) {
+				ignored = append(ignored, n)
+			}
+		}
+	}
+	if more := len(ignored) - maxNotes; more > 0 {
+		ignored = append(ignored[:maxNotes], fmt.Sprintf("%d more traits are not supported and ignored", more))
+	}
+	a.notes = ignored
+}
+
+// clipped shortens a name of the manifest for a message.
+func clipped(name string) string {
+	const most = 64
+	if r := []rune(name); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return name
 }
 
 // compile turns a manifest into scalers in the order of the public status.
 // apps are the other deployed applications, for shared references.
 func compile(name string, m *manifest.Manifest, canonical string, apps map[string]*manifest.Manifest) *app {
 	a := &app{name: name, manifest: m, canonical: canonical}
+	a.note(m)
 	byName := make(map[string]*manifest.Component, len(m.Spec.Components))
 	for i := range m.Spec.Components {
 		byName[m.Spec.Components[i].Name] = &m.Spec.Components[i]

@@ -22,6 +22,8 @@ type Explanation struct {
 	Gathered bool                `json:"gathered"`
 	Status   tenancy.StatusInfo  `json:"status"`
 	Scalers  []ScalerExplanation `json:"scalers,omitempty"`
+	// Notes tell what of the manifest has no effect.
+	Notes []string `json:"notes,omitempty"`
 	// Left lists what has to go before the application counts as undeployed.
 	Left []string `json:"left,omitempty"`
 }
@@ -112,7 +114,7 @@ func (s *State) Explain(name string, now time.Time) Explanation {
 		e.Left = s.left(name)
 		return e
 	}
-	e.Deployed = true
+	e.Deployed, e.Notes = true, a.notes
 	for _, sc := range a.scalers {
 		x := ScalerExplanation{ID: sc.id, Kind: sc.kind, Name: sc.name, Status: sc.status, Image: sc.image, Waiting: s.unready(sc.app, sc.configNames())}
 		switch {

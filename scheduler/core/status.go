@@ -17,6 +17,7 @@ const (
 	textUndeploying = "Manifest is being undeployed"
 	textConflict    = "Configuration %s is defined differently by application %q"
 	textNoConfig    = "Specified configuration %s does not exist"
+	textIgnored     = "Trait %q of component %q is not supported and ignored"
 )
 
 // rank orders status types by severity, as clients fold them.
@@ -240,7 +241,7 @@ func (a *app) publicStatus() tenancy.Status {
 		}
 		st.Scalers = append(st.Scalers, tenancy.ScalerStatus{ID: sc.id, Kind: sc.kind, Name: sc.name, Status: status})
 	}
-	st.Status.Message = strings.Join(texts, ", ")
+	st.Status.Message = strings.Join(append(texts, a.notes...), ", ")
 	return st
 }
 

@@ -191,6 +191,8 @@ func (w *world) step(t *testing.T, line string, block []string) {
 			h := w.hosts[lattice.HostID(args[0])]
 			w.unlucky = func(*host) *host { return h }
 		}
+	case "lag":
+		w.lag = duration(t, args[0])
 	case "lose":
 		w.lose(t, args)
 	case "double":
@@ -290,6 +292,7 @@ func pairs(args []string) map[string]string {
 //
 //	component NAME image=REF [id=ID] [instances=N|daemon=N] [spread=NAME:key=value,weight=W]... [config=NAME:key=value]... [needs=CONFIG]...
 //	provider  … the same
+//	trait COMPONENT TYPE
 //	link SOURCE TARGET ns:pkg/iface [config=NAME:key=value]
 func parseApp(t *testing.T, name string, block []string) *manifest.Manifest {
 	t.Helper()
@@ -304,6 +307,11 @@ func parseApp(t *testing.T, name string, block []string) *manifest.Manifest {
 			continue
 		case "policy":
 			m.Spec.Policies = append(m.Spec.Policies, manifest.Policy{Name: f[1], Type: "policy.secret.wasmcloud.dev/v1alpha1", Properties: pairs(f[2:])})
+			continue
+		}
+		if f[0] == "trait" {
+			c := &m.Spec.Components[at[f[1]]]
+			c.Traits = append(c.Traits, manifest.Trait{Type: f[2], Custom: json.RawMessage(`{}`)})
 			continue
 		}
 		if f[0] == "link" {
