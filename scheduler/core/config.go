@@ -23,8 +23,9 @@ type configTarget struct {
 	workloads map[lattice.Workload]bool
 	links     map[lattice.LinkID]bool
 	made      bool
-	// late: until then a put without an answer may still be carried out, by a host
-	// that was busy, even after the configuration has been deleted.
+	// late: until then a command without a prompt answer may still be carried out, by
+	// a host that was busy: a put after the configuration has been deleted, a
+	// deletion after it has been put again.
 	late time.Time
 }
 
@@ -113,6 +114,9 @@ func (s *State) evalConfig(name string, now time.Time) {
 		}
 		if !c.made {
 			c.made, s.dirtyState = true, true
+		}
+		if now.Before(c.late) {
+			s.lookAt(Query{Kind: AskConfig, Config: name}, c.late)
 		}
 		if busy || fact.Exists && maps.Equal(fact.Value, v.value) {
 			return

@@ -118,6 +118,8 @@ type State struct {
 	units   map[lattice.Workload]*unit
 	links   map[lattice.LinkID]*linkTarget
 	configs map[string]*configTarget
+	// linkChanged is when a link was last put, deleted or seen to be.
+	linkChanged map[lattice.LinkID]time.Time
 	// known are the applications with a status that is not "undeployed".
 	known map[string]bool
 	// eager are the units that a change of hosts concerns: hungry ones and daemons.
@@ -183,7 +185,7 @@ func New(cfg Config) *State {
 	return &State{
 		cfg: cfg.WithDefaults(), obs: lattice.NewState(),
 		apps: map[string]*app{}, units: map[lattice.Workload]*unit{},
-		links: map[lattice.LinkID]*linkTarget{}, configs: map[string]*configTarget{},
+		links: map[lattice.LinkID]*linkTarget{}, configs: map[string]*configTarget{}, linkChanged: map[lattice.LinkID]time.Time{},
 		known: map[string]bool{}, published: map[string]tenancy.Status{},
 		flights: map[target]*flight{}, hostFlight: map[lattice.HostID]map[target]*flight{},
 		unitFlight: map[lattice.Workload]map[lattice.HostID]*flight{}, appFlight: map[string]map[target]*flight{},
@@ -312,6 +314,7 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 		s.hostsChanged(ch, now)
 	}
 	if ch.Link != nil {
+		s.linkChanged[*ch.Link] = now
 		s.linkObserved(*ch.Link)
 	}
 	if ch.Config != "" && s.configs[ch.Config] != nil {

@@ -158,7 +158,7 @@ func drawOperation(d dice, w *world) {
 		w.boot()
 	case op == 12:
 		w.logf("-- links wiped, and no event told")
-		w.links = nil
+		w.links, w.shown = nil, nil
 	case op == 13 && h != nil:
 		x := lattice.ComponentOf("everybodys")
 		x.Provider = d.between(0, 1, "provider") == 1
@@ -229,6 +229,8 @@ func drawWorld(d dice) *world {
 		w.addHost(lattice.HostID(fmt.Sprintf("h%d", i)), drawLabels(d, "host"))
 	}
 	w.run(time.Second)
+	w.twice = d.between(0, 1, "asked twice") == 1
+	w.lag = time.Duration(d.between(0, 1, "lag")) * 20 * time.Millisecond
 	w.unlucky = func(lucky *host) *host {
 		for _, id := range slices.Sorted(maps.Keys(w.hosts)) {
 			if h := w.hosts[id]; h.alive && h.mute(w) && d.between(0, 2, "unlucky") == 0 {

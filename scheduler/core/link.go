@@ -19,16 +19,19 @@ type linkTarget struct {
 	owner string
 	// made: we put it, or took it over, so it is ours to delete.
 	made bool
-	// putAt is when it was last put: a list of links may lag behind that.
-	putAt time.Time
 	// unsure: it or another one of its key has been deleted; a list will tell which.
 	unsure bool
-	// late: until then a put without an answer may still be carried out.
+	// late: until then a command without a prompt answer may still be carried out.
 	late time.Time
 }
 
-// listLag is how far a host's list of links may lag behind an accepted change.
-const listLag = 5 * time.Second
+const (
+	// listLag is how far a host's list of links may lag behind a change.
+	listLag = 5 * time.Second
+	// promptly is how soon an answer must come to be that of the first host asked: a
+	// link or a configuration is asked of another one when none has come for a second.
+	promptly = 750 * time.Millisecond
+)
 
 func (s *State) linkObserved(id lattice.LinkID) {
 	if s.links[id] != nil {
@@ -105,6 +108,9 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 	case there && have.Equal(*l.want):
 		if !l.made {
 			l.made, s.dirtyState = true, true
+		}
+		if now.Before(l.late) {
+			s.lookAt(Query{Kind: AskLinks}, l.late)
 		}
 	case !s.obs.LinksKnown || busy:
 	case s.unready(l.owner, l.want.SourceConfig) != "" || s.unready(l.owner, l.want.TargetConfig) != "":
@@ -185,8 +191,12 @@ func (s *State) sharedReply(t target, f *flight, r lattice.Reply, now time.Time)
 		}
 		return
 	}
+	if now.Sub(f.cmd.SentAt) > promptly {
+		s.mayComeLate(f)
+	}
 	switch f.cmd.Kind {
 	case lattice.PutLink:
+		s.linkChanged[t.Link] = now
 		s.obs.Links[t.Link] = *f.cmd.Link
 	case lattice.DeleteLink:
 		s.linkDeleted(t.Link, now)
@@ -200,25 +210,19 @@ func (s *State) sharedReply(t target, f *flight, r lattice.Reply, now time.Time)
 		s.configChanged(t.Config)
 		return
 	}
-	if l := s.links[t.Link]; l != nil && f.cmd.Kind == lattice.PutLink {
-		l.putAt = now
-	}
 	s.linkObserved(t.Link)
 }
 
-// mayComeLate notes that a put without an answer may be carried out long after,
-// by a host that was busy.
+// mayComeLate notes that a command may be carried out, or be carried out once
+// more, long after, by a host that was busy.
 func (s *State) mayComeLate(f *flight) {
 	until := f.cmd.SentAt.Add(s.cfg.CommandDeadline)
-	switch f.cmd.Kind {
-	case lattice.PutConfig:
-		if c := s.configs[f.cmd.ConfigName]; c != nil && until.After(c.late) {
-			c.late = until
-		}
-	case lattice.PutLink:
-		if l := s.links[f.cmd.Link.ID()]; l != nil && until.After(l.late) {
-			l.late = until
-		}
+	t := targetOf(&f.cmd)
+	if c := s.configs[t.Config]; c != nil && until.After(c.late) {
+		c.late = until
+	}
+	if l := s.links[t.Link]; l != nil && until.After(l.late) {
+		l.late = until
 	}
 }
 
@@ -228,12 +232,15 @@ func (s *State) linkDeleted(id lattice.LinkID, now time.Time) {
 	for other := range s.obs.Links {
 		if other != id && sameKey(other, id) {
 			if l := s.links[id]; l != nil {
-				l.unsure, l.putAt = true, time.Time{}
+				l.unsure = true
 			}
+			delete(s.linkChanged, id)
+			delete(s.linkChanged, other)
 			s.ask(Query{Kind: AskLinks}, now)
 			return
 		}
 	}
+	s.linkChanged[id] = now
 	delete(s.obs.Links, id)
 }
 
@@ -244,19 +251,29 @@ func (s *State) LinksListed(links []lattice.Link, now time.Time) Decision {
 	if !ok {
 		return s.finish(d, now)
 	}
-	// What was put or deleted a moment ago may not be in the list yet.
-	recent := map[lattice.LinkID]bool{}
-	for id, l := range s.links {
-		l.unsure = false
-		if asked.Sub(l.putAt) < listLag {
-			recent[id] = true
+	// What changed a moment ago may not be in the list yet: of that the list is
+	// believed when it has had the time.
+	listed := make(map[lattice.LinkID]lattice.Link, len(links))
+	for _, l := range links {
+		listed[l.ID()] = l
+	}
+	for id, at := range s.linkChanged {
+		if asked.Sub(at) >= listLag {
+			delete(s.linkChanged, id)
+			continue
+		}
+		said, shown := listed[id]
+		have, there := s.obs.Links[id]
+		if shown != there || there && !said.Equal(have) {
+			s.lookAt(Query{Kind: AskLinks}, at.Add(listLag))
+		}
+		if delete(listed, id); there {
+			listed[id] = have
 		}
 	}
-	links = slices.DeleteFunc(slices.Clone(links), func(l lattice.Link) bool { return recent[l.ID()] })
-	for id := range recent {
-		if l, ok := s.obs.Links[id]; ok {
-			links = append(links, l)
-		}
+	links = slices.Collect(maps.Values(listed))
+	for _, l := range s.links {
+		l.unsure = false
 	}
 	for _, id := range s.obs.SetLinks(links) {
 		s.linkObserved(id)

@@ -47,6 +47,11 @@ type world struct {
 	// swallows none.
 	mislaid func(lattice.EventKind) bool
 	deaf    func(lattice.Command) bool
+	// twice: what any host can do is asked of another one when a mute one got it.
+	twice bool
+	// lag is how far a list of links is behind, shown the list that is told.
+	lag   time.Duration
+	shown []lattice.Link
 	// unlucky may hand what any host can do to a mute one; nil does not.
 	unlucky func(*host) *host
 	// watch looks on after everything that happens.
@@ -293,6 +298,9 @@ func (w *world) query(q core.Query, gen int) {
 			return
 		}
 		links := slices.Clone(w.links)
+		if w.lag > 0 {
+			links = slices.Clone(w.shown)
+		}
 		w.reply(gen, func() core.Decision { return w.core.LinksListed(links, w.now) })
 	case core.AskConfig:
 		if w.anyone() == nil {
@@ -337,7 +345,14 @@ func (w *world) send(c lattice.Command, gen int) {
 					w.shared(h, c)
 				}
 			})
-			w.after(2*time.Second, func() { answer(lattice.Reply{Outcome: lattice.Unknown}) })
+			// Another host is asked after a second; the answer is that of either.
+			w.after(time.Second, func() {
+				if h := w.anyone(); h != nil && w.twice {
+					answer(w.shared(h, c))
+				} else {
+					w.after(time.Second, func() { answer(lattice.Reply{Outcome: lattice.Unknown}) })
+				}
+			})
 		default:
 			answer(w.shared(h, c))
 		}
@@ -363,6 +378,7 @@ func (w *world) send(c lattice.Command, gen int) {
 // shared executes a link or configuration command.
 func (w *world) shared(h *host, c lattice.Command) lattice.Reply {
 	ok := lattice.Reply{Outcome: lattice.Accepted}
+	w.after(w.lag, func() { w.shown = slices.Clone(w.links) })
 	switch c.Kind {
 	case lattice.PutConfig:
 		w.configs[c.ConfigName] = maps.Clone(c.ConfigValue)
