@@ -308,3 +308,15 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// TestStartWaitsForJetStream: a NATS server without JetStream answers none of
+// its requests; the start goes on trying and then says what is missing.
+func TestStartWaitsForJetStream(t *testing.T) {
+	t.Parallel()
+	ns := natstest.Start(t, natstest.WithoutJetStream())
+	var stderr bytes.Buffer
+	code := Run(t.Context(), []string{"-s", ns.URL(), "--nats-start-timeout", "1s"}, nil, io.Discard, &stderr)
+	if code == exitOK || !strings.Contains(stderr.String(), "trying on") {
+		t.Errorf("exit code %d; log:\n%s", code, stderr.String())
+	}
+}

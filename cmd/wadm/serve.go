@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
+	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"wadm/config"
@@ -30,7 +35,7 @@ type deps struct {
 // serve runs the server until ctx ends, and returns nil when it stopped in
 // order. Everything it started has ended when it returns.
 func serve(ctx context.Context, d deps) error {
-	s, err := newServer(ctx, d)
+	s, err := openServer(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -46,4 +51,33 @@ func serve(ctx context.Context, d deps) error {
 		d.Log.Info("stopping", "cause", context.Cause(ctx))
 	}
 	return err
+}
+
+// openServer opens a server, and tries for the start timeout while JetStream
+// does not answer: a cluster without a leader and a server that just started
+// come up by themselves.
+func openServer(ctx context.Context, d deps) (*server, error) {
+	deadline := time.Now().Add(d.Config.NATS.StartTimeout)
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		s, err := newServer(ctx, d)
+		if err == nil || !passes(err) || time.Now().Add(wait).After(deadline) {
+			return s, err
+		}
+		d.Log.Warn("JetStream does not answer yet, trying on", telemetry.LogError, err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// passes tells whether an error of JetStream is of the kind that goes away.
+func passes(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.Code == http.StatusServiceUnavailable
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
+		errors.Is(err, jetstream.ErrNoStreamResponse)
 }
