@@ -8,7 +8,7 @@ PKG ?= ./...
 VERSION ?=
 # Folder with the real wasmCloud host, upstream wadm, wash and components; see e2e.
 REAL ?=
-FUZZTIME ?= 10s
+FUZZTIME ?= 1m
 BENCHTIME ?= 1s
 RAPID_CHECKS ?= 100000
 # Seeds of chaos-long: n or from-to.
