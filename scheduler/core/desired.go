@@ -64,15 +64,21 @@ type app struct {
 	notes []string
 }
 
+// textUnshared is what a status tells of a reference to nothing.
+const textUnshared = "Shared component %q of application %q is not deployed"
+
 // maxNotes bounds what a status tells of parts without effect.
 const maxNotes = 3
 
-// note tells of the traits that mean nothing to the scheduler. They are stored and
-// shown like all others.
-func (a *app) note(m *manifest.Manifest) {
+// note tells of the traits that mean nothing to the scheduler, which are stored and
+// shown like all others, and of shared components that nobody shares any more.
+func (a *app) note(m *manifest.Manifest, apps map[string]*manifest.Manifest) {
 	var ignored []string
 	for i := range m.Spec.Components {
 		c := &m.Spec.Components[i]
+		if ref := c.Properties.Application; ref != nil && c.Properties.Image == nil && !isShared(apps[ref.Name], ref.Component, c.Type) {
+			a.notes = append(a.notes, fmt.Sprintf(textUnshared, clipped(ref.Component), clipped(ref.Name)))
+		}
 		for _, t := range c.Traits {
 			switch t.Type {
 			case manifest.TraitLink, manifest.TraitSpreadScaler, manifest.TraitDaemonScaler:
@@ -87,7 +93,17 @@ func (a *app) note(m *manifest.Manifest) {
 	if more := len(ignored) - maxNotes; more > 0 {
 		ignored = append(ignored[:maxNotes], fmt.Sprintf("%d more traits are not supported and ignored", more))
 	}
-	a.notes = ignored
+	if more := len(a.notes) - maxNotes; more > 0 {
+		a.notes = append(a.notes[:maxNotes], fmt.Sprintf("%d more shared components are not deployed", more))
+	}
+	a.notes = append(a.notes, ignored...)
+}
+
+// isShared tells whether other applications may use a component of m.
+func isShared(m *manifest.Manifest, component string, kind manifest.ComponentType) bool {
+	return m != nil && m.Shared() && slices.ContainsFunc(m.Spec.Components, func(c manifest.Component) bool {
+		return c.Name == component && c.Type == kind
+	})
 }
 
 // clipped shortens a name of the manifest for a message.
@@ -103,7 +119,7 @@ func clipped(name string) string {
 // apps are the other deployed applications, for shared references.
 func compile(name string, m *manifest.Manifest, canonical string, apps map[string]*manifest.Manifest) *app {
 	a := &app{name: name, manifest: m, canonical: canonical}
-	a.note(m)
+	a.note(m, apps)
 	byName := make(map[string]*manifest.Component, len(m.Spec.Components))
 	for i := range m.Spec.Components {
 		byName[m.Spec.Components[i].Name] = &m.Spec.Components[i]
@@ -171,8 +187,8 @@ func misfit(c *manifest.Component) *tenancy.StatusInfo {
 }
 
 // identify resolves a component to the id it runs under, and to the application
-// and component that own it: another's for a shared reference, whose own
-// explicit id is honoured.
+// and component that own it: another's for a shared reference, whose id is what
+// its own application says as long as that is deployed.
 func identify(name string, c *manifest.Component, apps map[string]*manifest.Manifest) (id lattice.WorkloadID, owner, component string) {
 	ref := c.Properties.Application
 	if ref == nil || c.Properties.Image != nil {
@@ -181,7 +197,7 @@ func identify(name string, c *manifest.Component, apps map[string]*manifest.Mani
 	explicit := c.Properties.ID
 	if m := apps[ref.Name]; m != nil {
 		for i := range m.Spec.Components {
-			if o := &m.Spec.Components[i]; o.Name == ref.Component && o.Properties.ID != nil {
+			if o := &m.Spec.Components[i]; o.Name == ref.Component {
 				explicit = o.Properties.ID
 			}
 		}
