@@ -260,6 +260,9 @@ func verifyInstance(x lattice.Workload, app string, ds []demand, h *host, bad fu
 		return d.app == app && d.fits(h) && d.image == i.image && configured(d.configs, i.config) &&
 			(!d.daemon || int(i.max) == d.count || x.Provider && d.count > 0)
 	}
+	if i.code != "" && i.code != i.image {
+		bad("%s@%s runs %s and is called %s", x.ID, h.id, i.code, i.image)
+	}
 	if !slices.ContainsFunc(ds, right) {
 		bad("%s@%s is %+v, wanted are %+v", x.ID, h.id, *i, ds)
 	}

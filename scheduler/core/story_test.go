@@ -268,6 +268,9 @@ func (w *world) show() {
 		for _, x := range slices.SortedFunc(maps.Keys(h.workloads), lattice.Workload.Compare) {
 			i := h.workloads[x]
 			all = append(all, fmt.Sprintf("%s=%d/%s/%s", x.ID, i.max, i.image, i.annotations[lattice.AnnotationSpread]))
+			if i.code != "" && i.code != i.image {
+				all = append(all, "really "+i.code)
+			}
 		}
 		w.log = append(w.log, fmt.Sprintf("on %s: %s", id, strings.Join(all, " ")))
 	}

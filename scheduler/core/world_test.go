@@ -94,6 +94,8 @@ type workload struct {
 	annotations map[string]string
 	max         uint32
 	config      []string
+	// code is the image that really runs; image is what the host calls it.
+	code string
 }
 
 // keyOf names the workload a command is about.
@@ -465,7 +467,7 @@ func (h *host) execute(w *world, c lattice.Command, answer func(lattice.Reply)) 
 		}
 		later(im.fetch, func() {
 			if have := h.workloads[keyOf(c)]; have != nil {
-				have.image, have.annotations = c.Image, maps.Clone(c.Annotations)
+				have.image, have.code, have.annotations = c.Image, c.Image, maps.Clone(c.Annotations)
 				h.scaled(w, c.Workload, c.Image, c.Annotations, have.max)
 				h.scaled(w, c.Workload, c.Image, c.Annotations, 0)
 			}
@@ -518,7 +520,7 @@ func (h *host) start(w *world, c lattice.Command, im image) {
 		h.rescale(w, c)
 		return
 	}
-	h.workloads[keyOf(c)] = &workload{image: c.Image, annotations: c.Annotations, max: c.Count, config: c.Config}
+	h.workloads[keyOf(c)] = &workload{image: c.Image, code: c.Image, annotations: c.Annotations, max: c.Count, config: c.Config}
 	h.scaled(w, c.Workload, c.Image, c.Annotations, c.Count)
 	h.scaled(w, c.Workload, c.Image, c.Annotations, c.Count)
 }
