@@ -69,7 +69,7 @@ func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) e
 
 // task runs f with one of the lattice's request slots.
 func (w *worker) task(ctx context.Context, f func(context.Context)) {
-	w.tasks.Go(func() {
+	w.start(func() {
 		select {
 		case w.slots <- struct{}{}:
 		case <-ctx.Done():
@@ -84,6 +84,12 @@ func (w *worker) task(ctx context.Context, f func(context.Context)) {
 // doubt lets nothing out; the command is then in doubt for the successor.
 func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 	if ctx.Err() != nil {
+		return
+	}
+	if age := time.Since(cmd.SentAt); age >= w.s.cfg.Core.CommandDeadline {
+		// It waited behind silent hosts, and the decision has given it up: by now
+		// it could come on top of another one.
+		w.log.Warn("command dropped: its turn came after its deadline", "command", cmd.ID, "kind", cmd.Kind, "host", cmd.Host, "age", age)
 		return
 	}
 	if err := w.claim.mayAct(); err != nil {

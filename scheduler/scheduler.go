@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -47,6 +46,7 @@ type Config struct {
 
 // WithDefaults fills in what is zero.
 func (c Config) WithDefaults() Config {
+	c.Core = c.Core.WithDefaults()
 	c.Requests = cmp.Or(c.Requests, 64)
 	c.Reread = cmp.Or(c.Reread, 3*time.Minute)
 	c.SnapshotDelay = cmp.Or(c.SnapshotDelay, 5*time.Second)
@@ -94,20 +94,12 @@ func New(deps Deps, cfg Config) (*Scheduler, error) {
 // be lost. It returns when nothing of it runs any more: ErrFenced or
 // ErrUnknownOutcome (wrapped) when a write said so, nil after ctx ended. A panic
 // is caught here and returned; it disturbs no other lattice.
-func (s *Scheduler) Own(ctx context.Context, c Claim) (err error) {
+func (s *Scheduler) Own(ctx context.Context, c Claim) error {
 	log := s.deps.Log.With("tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch)
 	if err := s.rest(ctx, c.Key, log); err != nil {
 		return nil
 	}
 	w := newWorker(s, c, log)
-	defer func() {
-		if r := recover(); r != nil {
-			s.Stats.Panics.Add(1)
-			log.Error("worker panicked", "panic", r, "event", string(w.lastInput), "stack", string(debug.Stack()))
-			s.countPanic(c.Key)
-			err = fmt.Errorf("own lattice %s: panic: %v", c.Key, r)
-		}
-	}()
 	s.mu.Lock()
 	s.workers[c.Key] = w
 	s.mu.Unlock()
@@ -116,7 +108,15 @@ func (s *Scheduler) Own(ctx context.Context, c Claim) (err error) {
 		delete(s.workers, c.Key)
 		s.mu.Unlock()
 	}()
-	return w.run(ctx)
+	err := w.run(ctx)
+	var p *crash
+	if errors.As(err, &p) {
+		s.Stats.Panics.Add(1)
+		log.Error("worker panicked", "panic", p.value, "event", string(w.lastInput), "stack", string(p.stack))
+		s.countPanic(c.Key)
+		return fmt.Errorf("own lattice %s: %w", c.Key, p)
+	}
+	return err
 }
 
 // rest waits while a lattice is quarantined after repeated panics.

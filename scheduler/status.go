@@ -84,7 +84,7 @@ func (w *worker) publish(ctx context.Context, st core.AppStatus) {
 		w.log.Info("status", "app", st.App, "status", st.Status.Status.Type, "message", st.Status.Status.Message)
 	}
 	if start {
-		w.tasks.Go(func() { w.publishStatuses(ctx) })
+		w.start(func() { w.publishStatuses(ctx) })
 	}
 }
 

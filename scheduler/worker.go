@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -21,8 +22,10 @@ type worker struct {
 	state *core.State
 
 	inbox chan input
-	// tasks are the requests, questions and followers the worker has started.
+	// tasks are the requests, questions and followers the worker has started; end
+	// ends them and the worker.
 	tasks   sync.WaitGroup
+	end     context.CancelCauseFunc
 	slots   chan struct{}
 	stopped chan struct{}
 
@@ -32,7 +35,6 @@ type worker struct {
 	timer *time.Timer
 	// saveAt is when the snapshot of the hosts is due; zero when it is not.
 	saveAt time.Time
-	wakeAt time.Time
 	// hostless: a whole snapshot was too large.
 	hostless bool
 
@@ -72,9 +74,15 @@ func newWorker(s *Scheduler, c Claim, log *slog.Logger) *worker {
 	return w
 }
 
-// run acts until ctx ends or a write is refused.
-func (w *worker) run(ctx context.Context) error {
+// run acts until ctx ends, a write is refused, or something panics.
+func (w *worker) run(ctx context.Context) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &crash{r, debug.Stack()}
+		}
+	}()
 	work, cancel := context.WithCancelCause(ctx)
+	w.end = cancel
 	defer func() {
 		cancel(nil)
 		close(w.stopped)
@@ -86,7 +94,7 @@ func (w *worker) run(ctx context.Context) error {
 	if err != nil {
 		return w.leave(ctx, err)
 	}
-	w.follow(work, cancel)
+	w.follow(work)
 	started := false
 	for {
 		select {
@@ -105,7 +113,7 @@ func (w *worker) run(ctx context.Context) error {
 					}
 					return d, nil
 				})
-				w.tasks.Go(func() { w.followDesired(work, cancel) })
+				w.start(func() { w.followDesired(work) })
 			} else {
 				err = w.handle(work, in)
 			}
@@ -116,6 +124,27 @@ func (w *worker) run(ctx context.Context) error {
 			return w.leave(ctx, err)
 		}
 	}
+}
+
+// crash is a panic that was caught in a worker or one of its tasks.
+type crash struct {
+	value any
+	stack []byte
+}
+
+func (c *crash) Error() string { return fmt.Sprintf("panic: %v", c.value) }
+
+// start runs a task beside the worker. It reads answers of hosts and records of
+// tenants, so a panic in it has to stay in this lattice as well.
+func (w *worker) start(f func()) {
+	w.tasks.Go(func() {
+		defer func() {
+			if r := recover(); r != nil {
+				w.end(&crash{r, debug.Stack()})
+			}
+		}()
+		f()
+	})
 }
 
 // inherit reads what the previous owner left. It is not needed to be right, only
@@ -155,20 +184,20 @@ func (w *worker) leave(ctx context.Context, err error) error {
 }
 
 // follow starts the stream of events.
-func (w *worker) follow(ctx context.Context, cancel context.CancelCauseFunc) {
-	w.tasks.Go(func() {
+func (w *worker) follow(ctx context.Context) {
+	w.start(func() {
 		err := w.s.deps.Intake.Attach(ctx, w.claim,
 			func(d Delivery) { w.post(ctx, input{delivery: d}) },
 			func() { w.post(ctx, input{gap: true}) })
 		if err != nil && ctx.Err() == nil {
-			cancel(fmt.Errorf("attach to events: %w", err))
+			w.end(fmt.Errorf("attach to events: %w", err))
 		}
 	})
 }
 
 // followDesired reads the catalog whenever it may have changed and, in case a
 // change goes unnoticed, every few minutes.
-func (w *worker) followDesired(ctx context.Context, cancel context.CancelCauseFunc) {
+func (w *worker) followDesired(ctx context.Context) {
 	// The state decides nothing before it has the manifests, so nothing leaves.
 	if err := w.claim.awaitEffects(ctx); err != nil {
 		return
@@ -181,9 +210,9 @@ func (w *worker) followDesired(ctx context.Context, cancel context.CancelCauseFu
 		}
 	}
 	poke()
-	w.tasks.Go(func() {
+	w.start(func() {
 		if err := w.s.deps.Desired.Watch(ctx, w.claim.Key, poke); err != nil && ctx.Err() == nil {
-			cancel(fmt.Errorf("watch catalog: %w", err))
+			w.end(fmt.Errorf("watch catalog: %w", err))
 		}
 	})
 	reread := time.NewTicker(w.s.cfg.Reread)
@@ -199,11 +228,11 @@ func (w *worker) followDesired(ctx context.Context, cancel context.CancelCauseFu
 		apps, err := w.s.deps.Desired.Deployed(ctx, w.claim.Key)
 		if err != nil {
 			w.log.Warn("catalog not readable; trying again", "error", err, "in", retry)
-			t := time.AfterFunc(retry, poke)
-			defer t.Stop()
+			reread.Reset(retry)
 			retry = min(2*retry, time.Minute)
 			continue
 		}
+		reread.Reset(w.s.cfg.Reread)
 		retry = time.Second
 		w.post(ctx, input{cause: causeCatalog, decide: func(st *core.State, now time.Time) (core.Decision, error) {
 			return st.Desired(apps, now)
@@ -283,7 +312,6 @@ func (w *worker) decide(ctx context.Context, c cause, f func(*core.State, time.T
 
 // wake sets the timer to the earlier of what the state and the snapshot want.
 func (w *worker) wake(at time.Time) {
-	w.wakeAt = at
 	if at.IsZero() || !w.saveAt.IsZero() && w.saveAt.Before(at) {
 		at = w.saveAt
 	}

@@ -1,0 +1,79 @@
+package scheduler_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"wadm/scheduler"
+	"wadm/scheduler/core"
+	"wadm/scheduler/lattice"
+	"wadm/tenancy"
+)
+
+// TestACommandThatWaitedTooLongForItsTurnIsNotSent: the decision has given it up
+// and made another, so it would come on top of that.
+func TestACommandThatWaitedTooLongForItsTurnIsNotSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		second := p.apps["shop"].Spec.Components[0]
+		second.Name = "more"
+		p.apps["shop"].Spec.Components = append(p.apps["shop"].Spec.Components, second)
+		var late []string
+		p.send = func(c lattice.Command) lattice.Reply {
+			if time.Since(c.SentAt) >= time.Minute {
+				p.note("late %s", c.ID)
+				late = append(late, c.ID)
+			}
+			if p.count("send") == 1 {
+				time.Sleep(3 * time.Minute)
+			}
+			return lattice.Reply{Outcome: lattice.Unknown}
+		}
+		s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p, Log: slog.New(slog.DiscardHandler)},
+			scheduler.Config{Requests: 1, Core: core.Config{CommandDeadline: time.Minute}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 7}) }()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if p.count("send") < 2 || len(late) > 0 {
+			t.Errorf("sent after their deadline: %v; all: %v", late, p.calls)
+		}
+	})
+}
+
+// panicky panics where answers of hosts are read: in a goroutine of its own.
+type panicky struct{ *ports }
+
+func (panicky) Inventory(context.Context, tenancy.LatticeKey, lattice.HostID) (lattice.Inventory, error) {
+	panic("boom")
+}
+
+func TestAPanicBesideTheWorkerStaysInItsLatticeToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := panicky{newPorts()}
+		s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p, Log: slog.New(slog.DiscardHandler)}, scheduler.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Own(t.Context(), scheduler.Claim{Key: key, Epoch: 1}); err == nil || !strings.Contains(err.Error(), "boom") {
+			t.Errorf("own ended with %v, want the panic", err)
+		}
+		if n := s.Stats.Panics.Load(); n != 1 {
+			t.Errorf("%d panics counted, want 1", n)
+		}
+	})
+}
