@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,7 @@ type server struct {
 	intake    *natsjs.Intake
 	ledger    *natsjs.Ledger
 	discovery *natsjs.Discovery
+	explainer *explainer
 }
 
 // newServer opens everything a server needs. It starts nothing.
@@ -69,7 +71,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	statusStream := cfg.Storage.Stream("wadm_status")
 	if s.api, err = api.New(nc.Conn, s.catalog, api.Deps{
 		JetStream: js, Logger: log, Tracer: d.Tracing.Provider(),
-		Register: s.registrar.register,
+		Register: s.registrar.register, Explain: s.explain,
 	}, api.Config{
 		Prefix: cfg.API.Prefix,
 		Streams: api.Streams{
@@ -102,12 +104,18 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	}, scheduler.Config{Instance: cfg.InstanceID, Core: core.Config{CommandDeadline: cfg.Commands.Deadline}}); err != nil {
 		return nil, err
 	}
+	s.explainer = &explainer{nc: nc.Conn, scheduler: s.scheduler, instance: cfg.InstanceID, inbox: cfg.NATS.InboxPrefix, log: log}
 	if s.fleet, err = shard.New(store.Ports(), shard.FleetConfig{
 		Instance: shard.MemberID(cfg.InstanceID), Version: version, StopLimit: cfg.DrainTimeout, Log: log,
 	}); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// explain answers the API, which is made before what it asks.
+func (s *server) explain(ctx context.Context, key tenancy.LatticeKey, app string) (json.RawMessage, error) {
+	return s.explainer.explain(ctx, key, app)
 }
 
 // adopt takes over the applications of upstream's bucket, once.
@@ -136,7 +144,12 @@ func (s *server) run(ctx context.Context) error {
 	g.Go(func() error { return part(gctx, "intake", s.intake.Run(gctx)) })
 	g.Go(func() error { return part(gctx, "registrar", s.registrar.run(gctx)) })
 	g.Go(func() error { return part(gctx, "ledger", s.ledger.Run(gctx)) })
-	front, fctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return part(gctx, "explainer", s.explainer.run(gctx)) })
+	// Without any of these the front is of no use: it ends with them.
+	open, shut := context.WithCancel(ctx)
+	defer shut()
+	defer context.AfterFunc(gctx, shut)()
+	front, fctx := errgroup.WithContext(open)
 	front.Go(func() error { return part(fctx, "API", s.api.Run(fctx)) })
 	front.Go(func() error { return part(fctx, "discovery", s.discover(fctx)) })
 	front.Go(func() error { return part(fctx, "fleet", s.fleet.Run(fctx, s.own)) })

@@ -36,6 +36,36 @@ func startTraced(t *testing.T, url, endpoint string, log *slog.Logger) (stop fun
 func startAs(t *testing.T, name, url, endpoint string, log *slog.Logger) (s *server, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
+	s, shut := opened(ctx, t, name, url, endpoint, log)
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx) }()
+	stopped := false
+	stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel(errors.New("stop"))
+		err := <-done
+		shut()
+		return err
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("server ended with %v", err)
+		}
+	})
+	select {
+	case <-s.api.Ready():
+	case <-time.After(10 * time.Second):
+		t.Fatal("API not ready")
+	}
+	return s, stop
+}
+
+// opened is a server that does not run yet, and how to close what it is made of.
+func opened(ctx context.Context, t *testing.T, name, url, endpoint string, log *slog.Logger) (s *server, shut func()) {
+	t.Helper()
 	cfg := config.Config{InstanceID: name, NATS: config.NATS{Server: url}}.WithDefaults()
 	data, err := natsconn.Connect(ctx, natsconn.Config{Server: url}, log)
 	if err != nil {
@@ -53,32 +83,35 @@ func startAs(t *testing.T, name, url, endpoint string, log *slog.Logger) (s *ser
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.run(ctx) }()
-	stopped := false
-	stop = func() error {
-		if stopped {
-			return nil
-		}
-		stopped = true
-		cancel(errors.New("stop"))
-		err := <-done
+	return s, func() {
 		_ = tracing.Shutdown(context.Background())
 		data.Close()
 		commands.Close()
-		return err
 	}
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Errorf("server ended with %v", err)
-		}
-	})
+}
+
+// TestTheFailureOfAPartEndsTheServer: requests that are taken and lattices that
+// are owned by a server whose other half is gone are served by nobody.
+func TestTheFailureOfAPartEndsTheServer(t *testing.T) {
+	t.Parallel()
+	s, shut := opened(t.Context(), t, "one", natstest.Start(t).URL(), "", slog.New(slog.DiscardHandler))
+	defer shut()
+	// An intake runs once, so that the server's own attempt fails.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.intake.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.run(t.Context()) }()
 	select {
-	case <-s.api.Ready():
-	case <-time.After(10 * time.Second):
-		t.Fatal("API not ready")
+	case err := <-done:
+		if err == nil {
+			t.Error("it ended as if it had been told to")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it still runs after 20 s")
 	}
-	return s, stop
 }
 
 const hello = `
