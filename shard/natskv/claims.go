@@ -102,12 +102,18 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 	if loaded {
 		seen(first)
 	}
+	silent := 0
 	for {
 		m, err := next(ctx, msgs, !loaded)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, context.DeadlineExceeded):
+			// The client notices a subscription that has died by missing heartbeats,
+			// but not in waits as short as these.
+			if silent++; silent > mostSilent {
+				return fmt.Errorf("follow claims: nothing within %v of what is pending", mostSilent*loadWait)
+			}
 			// What was pending may have been replaced or have expired on the way.
 			info, err := cons.Info(ctx)
 			if err != nil {
@@ -125,6 +131,7 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 		if err != nil {
 			return fmt.Errorf("follow claims: %w", err)
 		}
+		silent = 0
 		k := shard.Key(strings.TrimPrefix(m.Subject(), ClaimSubject+"."))
 		h := head(k, meta.Sequence.Stream, m.Data())
 		if loaded {
@@ -138,10 +145,17 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 	}
 }
 
+// While the heads are loaded, each wait is loadWait long, and mostSilent of them
+// in a row mean that the subscription brings nothing.
+const (
+	loadWait   = time.Second
+	mostSilent = 3
+)
+
 func next(ctx context.Context, msgs jetstream.MessagesContext, bounded bool) (jetstream.Msg, error) {
 	if bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Second)
+		ctx, cancel = context.WithTimeout(ctx, loadWait)
 		defer cancel()
 	}
 	return msgs.Next(jetstream.NextContext(ctx))
