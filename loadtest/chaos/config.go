@@ -35,6 +35,12 @@ type Config struct {
 	Longest time.Duration
 	// Kinds are the faults to choose from; default all.
 	Kinds []Kind
+	// Schedule, when not nil, is carried out instead of the seed's. An empty one
+	// lets Duration pass in peace.
+	Schedule Schedule
+	// Heartbeat is the interval of the hosts; default 4 s: often enough to repair
+	// within a run what an outage of NATS swallowed.
+	Heartbeat time.Duration
 	// Probe is the rest between two probes of one lattice; default 250 ms.
 	Probe time.Duration
 	// Coverage is how soon after the last fault every lattice must react; default
@@ -69,6 +75,7 @@ func (c Config) WithDefaults() Config {
 	set(&c.Pause, 1500*time.Millisecond)
 	set(&c.Longest, 10*time.Second)
 	set(&c.Probe, 250*time.Millisecond)
+	set(&c.Heartbeat, 4*time.Second)
 	set(&c.Coverage, 20*time.Second)
 	set(&c.Settle, 90*time.Second)
 	set(&c.Quiet, 6*time.Second)

@@ -15,6 +15,9 @@ func (r *runner) carryOut(ctx context.Context, s Schedule) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	begin := time.Now()
+	if len(s) == 0 {
+		sleep(ctx, r.cfg.Duration)
+	}
 	for _, f := range s {
 		if !sleep(ctx, time.Until(begin.Add(f.At))) {
 			return
@@ -91,6 +94,16 @@ func (r *runner) hurtInstance(ctx context.Context, in *instance, f Fault) {
 		}
 		sleep(ctx, f.For)
 		r.restart(in)
+	case StopMidway:
+		if !r.wire.stored(ctx, func(a appended) bool {
+			c, _, ok := r.ledger.Held(a.key, a.epoch)
+			return ok && string(c.Record.Owner) == in.id
+		}) {
+			return
+		}
+		in.signal(syscall.SIGSTOP)
+		sleep(ctx, f.For)
+		in.signal(syscall.SIGCONT)
 	case Stop:
 		in.signal(syscall.SIGSTOP)
 		sleep(ctx, f.For)

@@ -43,8 +43,8 @@ func (r *runner) judge(rep *Report) {
 	rep.Violations = append(rep.Violations, r.ledger.Violations()...)
 	rep.Violations = append(rep.Violations, r.wire.check(claims)...)
 	r.judgeHosts(rep)
-	r.judgeMoves(rep, done, claims)
-	r.judgeGaps(rep, done, samples)
+	r.judgeGaps(rep, done, samples, r.judgeMoves(rep, done, claims))
+	rep.Moved, rep.Least, rep.Partitions = r.wire.moves()
 	for _, in := range append(append([]*instance(nil), r.base...), r.extra...) {
 		rep.Violations = append(rep.Violations, in.crashes()...)
 		rep.Restarts += in.restarts
@@ -102,11 +102,20 @@ func (r *runner) sawAll() bool {
 	return r.lastNATS.IsZero()
 }
 
+// moved names a lattice that changed its owner after a fault.
+type moved struct {
+	fault int
+	key   shard.Key
+}
+
 // judgeMoves counts changes of owners by the newest fault before them. Where only
 // NATS was in trouble there must be none (I6).
-func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) {
-	owner := map[shard.Key]shard.MemberID{}
+func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) map[moved]bool {
+	owner, last := map[shard.Key]shard.MemberID{}, map[shard.Key]Claim{}
+	changed := map[moved]bool{}
 	for _, c := range claims {
+		prev := last[c.Key]
+		last[c.Key] = c
 		if c.Record.State != shard.Held {
 			continue
 		}
@@ -115,35 +124,37 @@ func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) {
 		if !ok || before == c.Record.Owner {
 			continue
 		}
-		var newest *happened
-		onlyNATS := true
-		for i := range done {
-			d := &done[i]
+		newest, onlyNATS := -1, true
+		for i, d := range done {
 			if d.from.After(c.At) {
 				break
 			}
-			newest = d
-			if !d.Kind.ofNATS() && c.At.Before(d.to.Add(aftermath)) {
-				onlyNATS = false
-			}
+			newest = i
+			// A member that was given up may come back long afterwards.
+			onlyNATS = onlyNATS && d.Kind.ofNATS()
 		}
-		if newest == nil {
+		if newest < 0 {
 			continue // the start
 		}
-		rep.Kinds[newest.Kind].Moved++
+		d := done[newest]
+		changed[moved{newest, c.Key}] = true
+		k := rep.Kinds[d.Kind]
+		k.Moved++
+		since := d.from
+		if prev.Record.State == shard.Released {
+			since = prev.At
+		}
+		k.Unowned = append(k.Unowned, c.At.Sub(since))
 		if onlyNATS {
 			rep.Violations = append(rep.Violations, fmt.Sprintf("I6: %s moved from %s to %s at %d although only NATS was in trouble", c.Key, before, c.Record.Owner, c.Seq))
 		}
 	}
+	return changed
 }
 
 // judgeGaps attributes the longest gap of each lattice to the newest fault before it.
-func (r *runner) judgeGaps(rep *Report, done []happened, samples []Sample) {
-	type pair struct {
-		fault int
-		key   shard.Key
-	}
-	longest := map[pair]time.Duration{}
+func (r *runner) judgeGaps(rep *Report, done []happened, samples []Sample, changed map[moved]bool) {
+	longest := map[moved]time.Duration{}
 	for _, s := range samples {
 		newest, others := -1, false
 		for i, d := range done {
@@ -156,10 +167,14 @@ func (r *runner) judgeGaps(rep *Report, done []happened, samples []Sample) {
 				others = true
 			}
 		}
-		if newest < 0 || s.Disturbed {
+		switch {
+		case s.Disturbed:
+			continue
+		case newest < 0:
+			rep.Calm = append(rep.Calm, s.For)
 			continue
 		}
-		p := pair{newest, s.Key}
+		p := moved{newest, s.Key}
 		longest[p] = max(longest[p], s.For)
 		if done[newest].Kind == Busy && !others && s.For > mostBesideBusy {
 			rep.Violations = append(rep.Violations, fmt.Sprintf("I10: %s waited %v while only hosts of other lattices were busy", s.Key, ms(s.For)))
@@ -168,5 +183,8 @@ func (r *runner) judgeGaps(rep *Report, done []happened, samples []Sample) {
 	for p, d := range longest {
 		k := rep.Kinds[done[p.fault].Kind]
 		k.Gaps = append(k.Gaps, d)
+		if changed[p] {
+			k.Hit = append(k.Hit, d)
+		}
 	}
 }

@@ -28,7 +28,12 @@ type KindReport struct {
 	Faults, Skipped int
 	// Moved is how many claims changed their owner after them.
 	Moved int
-	Gaps  Gaps
+	// Gaps are the longest of each lattice after each fault, Hit those of lattices
+	// that changed their owner, as far as a probe noticed.
+	Gaps, Hit Gaps
+	// Unowned is for how long a lattice that changed its owner had none: from the
+	// release, or from the begin of the fault, to the claim.
+	Unowned Gaps
 }
 
 // Report is what a run showed.
@@ -44,6 +49,11 @@ type Report struct {
 	Probes, Commands, Needless, Claims, Writes, Acks, Views int
 	// Restarts is how often an instance ended by itself and was started again.
 	Restarts int
+	// Calm are the reactions to probes before the first fault.
+	Calm Gaps
+	// Moved and Least count partitions over all changes of the view: those that
+	// moved, and those that had to; Partitions is the number of all of them.
+	Moved, Least, Partitions int
 	// Covered is how long after the last fault every lattice reacted, Rested how
 	// long until everything was at rest.
 	Covered, Rested time.Duration
@@ -66,6 +76,8 @@ func (r *Report) Merge(o *Report) {
 		m.Skipped += v.Skipped
 		m.Moved += v.Moved
 		m.Gaps = append(m.Gaps, v.Gaps...)
+		m.Hit = append(m.Hit, v.Hit...)
+		m.Unowned = append(m.Unowned, v.Unowned...)
 	}
 	r.Probes += o.Probes
 	r.Commands += o.Commands
@@ -75,6 +87,10 @@ func (r *Report) Merge(o *Report) {
 	r.Acks += o.Acks
 	r.Views += o.Views
 	r.Restarts += o.Restarts
+	r.Calm = append(r.Calm, o.Calm...)
+	r.Moved += o.Moved
+	r.Least += o.Least
+	r.Partitions = o.Partitions
 	r.Covered = max(r.Covered, o.Covered)
 	r.Rested = max(r.Rested, o.Rested)
 	r.Took += o.Took
@@ -84,10 +100,21 @@ func (r *Report) Merge(o *Report) {
 func (r *Report) WriteText(w io.Writer) {
 	fmt.Fprintf(w, "%d probes, %d commands (%d needless), %d claims, %d fenced writes, %d acks, %d views, %d ends by themselves; all lattices react %v after the last fault at most, at rest after %v\n",
 		r.Probes, r.Commands, r.Needless, r.Claims, r.Writes, r.Acks, r.Views, r.Restarts, ms(r.Covered), ms(r.Rested))
-	fmt.Fprintf(w, "%-14s %7s %7s %7s  %9s %9s %9s\n", "fault", "done", "skipped", "moved", "gap p50", "p99", "max")
+	fmt.Fprintf(w, "reaction without faults: p50 %v, p99 %v, max %v; %d partitions of %d moved, least %d\n",
+		ms(r.Calm.At(.5)), ms(r.Calm.At(.99)), ms(r.Calm.At(1)), r.Moved, r.Partitions, r.Least)
+	fmt.Fprintf(w, "%-14s %5s %7s %6s  %27s  %27s  %27s\n", "", "", "", "", "longest gap, all lattices", "those that moved", "without an owner")
+	fmt.Fprintf(w, "%-14s %5s %7s %6s ", "fault", "done", "skipped", "moved")
+	for range 3 {
+		fmt.Fprintf(w, " %9s %8s %9s", "p50", "p99", "max")
+	}
+	fmt.Fprintln(w)
 	for _, k := range slices.Sorted(maps.Keys(r.Kinds)) {
 		v := r.Kinds[k]
-		fmt.Fprintf(w, "%-14s %7d %7d %7d  %9v %9v %9v\n", k, v.Faults, v.Skipped, v.Moved, ms(v.Gaps.At(.5)), ms(v.Gaps.At(.99)), ms(v.Gaps.At(1)))
+		fmt.Fprintf(w, "%-14s %5d %7d %6d ", k, v.Faults, v.Skipped, v.Moved)
+		for _, g := range []Gaps{v.Gaps, v.Hit, v.Unowned} {
+			fmt.Fprintf(w, " %9v %8v %9v", ms(g.At(.5)), ms(g.At(.99)), ms(g.At(1)))
+		}
+		fmt.Fprintln(w)
 	}
 }
 
@@ -110,4 +137,9 @@ func (r *Report) Failure() string {
 	return b.String()
 }
 
-func ms(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
+func ms(d time.Duration) time.Duration {
+	if d > time.Second {
+		return d.Round(10 * time.Millisecond)
+	}
+	return d.Round(100 * time.Microsecond)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"wadm/config/natsconn"
 	"wadm/shard"
+	"wadm/shard/natskv"
 )
 
 // startLimit bounds how long everything may take to run before the first fault.
@@ -99,7 +101,10 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	for _, s := range r.sites {
 		probing.Go(func() { r.probes.run(ctx, stop, s, cfg.Probe) })
 	}
-	schedule := NewSchedule(cfg)
+	schedule := cfg.Schedule
+	if schedule == nil {
+		schedule = NewSchedule(cfg)
+	}
 	r.carryOut(ctx, schedule)
 	rep := &Report{Seed: cfg.Seed, Servers: cfg.Servers, Schedule: schedule}
 	calm := time.Now()
@@ -141,7 +146,7 @@ func (r *runner) prepare(ctx context.Context, wg *sync.WaitGroup) error {
 		if i >= r.cfg.Lattices {
 			name = fmt.Sprintf("churn%d", i-r.cfg.Lattices)
 		}
-		s, err := newSite(r.nc.Conn, r.cfg.Seed, name)
+		s, err := newSite(r.nc.Conn, r.cfg, name)
 		if err != nil {
 			return err
 		}
@@ -196,10 +201,7 @@ func (r *runner) await(ctx context.Context, wg *sync.WaitGroup) error {
 			return nil
 		}
 		if !sleep(ctx, 50*time.Millisecond) {
-			for _, in := range r.base {
-				err = fmt.Errorf("%w\nlog of %s:\n%s", err, in.id, in.log(6000))
-			}
-			return fmt.Errorf("prepare: not at rest within %v: %w", startLimit, err)
+			return fmt.Errorf("prepare: not at rest within %v: %w\n%s", startLimit, err, r.explain())
 		}
 	}
 }
@@ -283,9 +285,7 @@ func (r *runner) settle(ctx context.Context, rep *Report, calm time.Time) {
 		}
 		if time.Since(calm) > r.cfg.Settle {
 			r.violate("I9: not at rest %v after the last fault: %v", r.cfg.Settle, err)
-			for _, in := range r.base {
-				r.violate("I9: log of %s ends with:\n%s", in.id, in.log(2500))
-			}
+			r.violate("I9: what is known:\n%s", r.explain())
 			return
 		}
 		if !sleep(ctx, 100*time.Millisecond) {
@@ -311,4 +311,33 @@ func (r *runner) violate(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bad = append(r.bad, fmt.Sprintf(format, args...))
+}
+
+// explain tells what is known about a fleet that is not at rest.
+func (r *runner) explain() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var b strings.Builder
+	st, err := r.nc.JetStream().Stream(ctx, natskv.DefaultLedger)
+	if err != nil {
+		fmt.Fprintf(&b, "the ledger cannot be looked up: %v\n", err)
+	}
+	for _, s := range append(append([]*site(nil), r.sites...), r.churning...) {
+		seen, _ := r.ledger.Head(s.key)
+		fmt.Fprintf(&b, "%s: seen %d %s by %s", s.key, seen.Seq, seen.Record.State, seen.Record.Owner)
+		if st != nil {
+			m, err := st.GetLastMsgForSubject(ctx, natskv.ClaimSubject+"."+string(s.key))
+			if err != nil {
+				fmt.Fprintf(&b, "; unreadable: %v", err)
+			} else if m.Sequence != seen.Seq {
+				fmt.Fprintf(&b, "; stored is %d %s", m.Sequence, m.Data)
+			}
+		}
+		fmt.Fprintln(&b)
+	}
+	for _, in := range r.base {
+		_, ring, err := in.page(ctx, "/ring")
+		fmt.Fprintf(&b, "ring of %s: %s %v\nlog of %s ends with:\n%s\n", in.id, ring[:min(len(ring), 3000)], err, in.id, in.log(2500))
+	}
+	return b.String()
 }

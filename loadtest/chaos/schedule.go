@@ -17,6 +17,10 @@ const (
 	Kill Kind = "kill"
 	// Stop halts an instance's process for a while.
 	Stop Kind = "stop"
+	// StopMidway does so when the instance has just stored a command, perhaps
+	// between its last check and the socket. It is not among Kinds: what may come of
+	// it is beyond what is promised.
+	StopMidway Kind = "stop-midway"
 	// Drain stops an instance in order; it is started again after For.
 	Drain Kind = "drain"
 	// Burst starts N new instances at once, which drain at once after For.
@@ -54,7 +58,7 @@ func Kinds() []Kind {
 	return []Kind{Kill, Stop, Drain, Burst, Cut, Hold, Delay, Deaf, Mute, HalfOpen, NATSKill, NATSRestart, NATSStop, Busy, Backlog, Churn}
 }
 
-func known(k Kind) bool { return slices.Contains(Kinds(), k) }
+func known(k Kind) bool { return k == StopMidway || slices.Contains(Kinds(), k) }
 
 // ofNATS tells the faults that only NATS suffers from.
 func (k Kind) ofNATS() bool { return k == NATSKill || k == NATSRestart || k == NATSStop }
@@ -112,7 +116,7 @@ func NewSchedule(c Config) Schedule {
 		switch f.Kind {
 		case Kill, Drain:
 			f.For = between(200*time.Millisecond, 5*time.Second)
-		case Stop:
+		case Stop, StopMidway:
 			f.For = between(300*time.Millisecond, 10*time.Second)
 		case Burst:
 			f.N, f.For = 1+r.IntN(2), between(time.Second, 10*time.Second)

@@ -44,12 +44,14 @@ type Wire struct {
 	acks     map[uint64]time.Time
 	events   map[string]uint64 // event id → stream sequence
 	appends  []appended
-	digests  map[uint64]digest
-	heard    map[shard.MemberID]time.Time
-	views    []shard.View
-	viewAt   []time.Time
-	rings    map[uint64]*ring.Ring
-	bad      []string
+	// waits are for the next message of commands that fits.
+	waits   []*storedWait
+	digests map[uint64]digest
+	heard   map[shard.MemberID]time.Time
+	views   []shard.View
+	viewAt  []time.Time
+	rings   map[uint64]*ring.Ring
+	bad     []string
 }
 
 // appended is a message of commands at the time it was seen.
@@ -113,9 +115,15 @@ func (w *Wire) take(m *nats.Msg, now time.Time) {
 	default:
 		epoch := epochOf(m.Header.Get(jetstream.MsgIDHeader))
 		for _, c := range commandsIn(m.Data) {
-			if c.Cause != "" {
-				w.appends = append(w.appends, appended{shard.Key(strings.TrimPrefix(s, natskv.CommandSubject+".")), epoch, c.Cause, now})
-			}
+			a := appended{shard.Key(strings.TrimPrefix(s, natskv.CommandSubject+".")), epoch, c.Cause, now}
+			w.appends = append(w.appends, a)
+			w.waits = slices.DeleteFunc(w.waits, func(x *storedWait) bool {
+				fits := x.fits(a)
+				if fits {
+					close(x.done)
+				}
+				return fits
+			})
 		}
 	}
 }
@@ -175,6 +183,33 @@ func (w *Wire) beat(data []byte, now time.Time) {
 		return
 	}
 	w.digests[b.View] = digest{b.Digest, b.ID}
+}
+
+// storedWait waits for a message of commands.
+type storedWait struct {
+	fits func(appended) bool
+	done chan struct{}
+}
+
+// stored waits until a message of commands that fits is on its way to the ledger;
+// false: ctx ended first, or there was none for long.
+func (w *Wire) stored(ctx context.Context, fits func(appended) bool) bool {
+	x := &storedWait{fits: fits, done: make(chan struct{})}
+	w.mu.Lock()
+	w.waits = append(w.waits, x)
+	w.mu.Unlock()
+	limit := time.NewTimer(10 * time.Second)
+	defer limit.Stop()
+	select {
+	case <-x.done:
+		return true
+	case <-limit.C:
+	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waits = slices.DeleteFunc(w.waits, func(o *storedWait) bool { return o == x })
+	return false
 }
 
 // acknowledged reads the stream sequence in a subject of acknowledgement, if it
@@ -319,12 +354,18 @@ func (w *Wire) inFlight() int {
 	return most
 }
 
-// movement checks that from one view in which everybody has full weight to the
-// next, no more partitions move than must, and 2 % of them; the shares of a ring of
-// few members are off fair ones by up to a third. What moves while a member gains
-// its weight step by step is judged by where it ends.
-func (w *Wire) movement() []string {
-	var bad []string
+// moves counts the partitions that moved from one view in which everybody has
+// full weight to the next, and those that had to.
+func (w *Wire) moves() (moved, least, all int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.compare(func(_ shard.View, m ring.Movement) {
+		moved, least, all = moved+m.Moved, least+m.Least, m.Partitions
+	})
+	return moved, least, all
+}
+
+func (w *Wire) compare(seen func(shard.View, ring.Movement)) {
 	var from *ring.Ring
 	for _, v := range w.views {
 		to := w.rings[v.Rev]
@@ -332,13 +373,25 @@ func (w *Wire) movement() []string {
 			continue
 		}
 		if from != nil {
-			m, err := ring.Compare(from, to)
-			if err == nil && float64(m.Moved) > 1.3*float64(m.Least)+0.02*float64(m.Partitions) {
-				bad = append(bad, fmt.Sprintf("I6: view %d (%s) moves %d of %d partitions, least %d", v.Rev, v.Cause, m.Moved, m.Partitions, m.Least))
+			if m, err := ring.Compare(from, to); err == nil {
+				seen(v, m)
 			}
 		}
 		from = to
 	}
+}
+
+// movement checks that from one view in which everybody has full weight to the
+// next, no more partitions move than must, and 2 % of them; the shares of a ring of
+// few members are off fair ones by up to a third. What moves while a member gains
+// its weight step by step is judged by where it ends.
+func (w *Wire) movement() []string {
+	var bad []string
+	w.compare(func(v shard.View, m ring.Movement) {
+		if float64(m.Moved) > 1.3*float64(m.Least)+0.02*float64(m.Partitions) {
+			bad = append(bad, fmt.Sprintf("I6: view %d (%s) moves %d of %d partitions, least %d", v.Rev, v.Cause, m.Moved, m.Partitions, m.Least))
+		}
+	})
 	return bad
 }
 

@@ -54,10 +54,6 @@ spec:
 `
 )
 
-// heartbeat of the hosts: often enough to repair within a run what an outage of
-// NATS swallowed.
-const heartbeat = 4 * time.Second
-
 // site is one lattice with its hosts and what is wanted there.
 type site struct {
 	key    shard.Key
@@ -79,12 +75,12 @@ type site struct {
 
 // newSite makes a lattice with a host in each of two zones and somebody else's
 // work on one of them.
-func newSite(nc *nats.Conn, seed uint64, name string) (*site, error) {
+func newSite(nc *nats.Conn, cfg Config, name string) (*site, error) {
 	key := tenancy.LatticeKey{Tenant: "default", Lattice: tenancy.Lattice(name)}
 	s := &site{key: shard.Key(key.Token()), started: map[lattice.HostID]int{}, changed: make(chan struct{})}
 	var err error
 	if s.sim, err = simhost.New(nc, name, simhost.Config{
-		Seed: seed, RequireEpoch: true, HeartbeatInterval: heartbeat, SpreadHeartbeats: true, OnCommand: s.note,
+		Seed: cfg.Seed, RequireEpoch: true, HeartbeatInterval: cfg.Heartbeat, SpreadHeartbeats: true, OnCommand: s.note,
 	}); err != nil {
 		return nil, err
 	}
