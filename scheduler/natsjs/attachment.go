@@ -39,7 +39,8 @@ type attachment struct {
 	// heard is when the server last sent anything for this lattice.
 	heard time.Time
 	// lost: the consumer seems not to be there. gap: events may have been missed.
-	// probe: ask whether the consumer is there. off: don't ask before askAgain.
+	// probe: ask anew, to hear whether the consumer is there. off: don't ask before
+	// askAgain.
 	lost, gap, probe, off bool
 	gapAt                 time.Time
 	// begun: there has been a consumer of ours. Written by run only.
@@ -208,13 +209,14 @@ func (a *attachment) tellGap(gap func()) {
 func (a *attachment) pull() {
 	cfg := &a.in.s.cfg
 	a.mu.Lock()
+	if a.probe {
+		// What has brought nothing for so long may never bring anything: messages
+		// that the connection had to drop stay on the account.
+		a.open = 0
+	}
 	n := 0
-	switch {
-	case a.lost, a.off:
-	case a.open <= cfg.PullBatch/2:
+	if !a.lost && !a.off && a.open <= cfg.PullBatch/2 {
 		n = cfg.PullBatch - a.open
-	case a.probe:
-		n = 1
 	}
 	a.open += n
 	a.probe = false

@@ -530,3 +530,23 @@ func TestABrokenConnectionLosesNothingUnlessItLastsAsLongAsEvents(t *testing.T) 
 		})
 	}
 }
+
+// TestEventsThatTheConnectionDroppedDontSlowALatticeDown: requests count as open
+// until they have brought their events, and dropped ones never come.
+func TestEventsThatTheConnectionDroppedDontSlowALatticeDown(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{Probe: 2 * time.Second}))
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	eventually(t, "a standing request", func() bool {
+		emit(t, nc, "default", "host_started", "first")
+		return len(o.seen()) > 0
+	})
+	natsjs.Overcount(in, 100)
+	const n = 150
+	for i := range n {
+		emit(t, nc, "default", "host_heartbeat", fmt.Sprint(i))
+	}
+	eventually(t, "all events", func() bool { return o.has(fmt.Sprint(n - 1)) })
+}
