@@ -59,7 +59,7 @@ func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) e
 	t.appended()
 	w.s.Stats.Commands.Add(uint64(len(cmds)))
 	for _, cmd := range cmds {
-		w.log.Info("command", "command", cmd.ID, "kind", cmd.Kind, "host", cmd.Host, "workload", cmd.Workload,
+		w.log.Info("command", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "count", cmd.Count,
 			"app", cmd.App, "reason", cmd.Reason, "cause", cmd.Cause, "trace_id", traceID(cmd.TraceParent))
 		w.sent[cmd.ID] = sentCommand{kind: cmd.Kind, at: time.Now(), parent: cmd.TraceParent, app: cmd.App}
 		w.task(ctx, func(ctx context.Context) { w.send(ctx, cmd) })
@@ -89,7 +89,7 @@ func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 	if age := time.Since(cmd.SentAt); age >= w.s.cfg.Core.CommandDeadline {
 		// It waited behind silent hosts, and the decision has given it up: by now
 		// it could come on top of another one.
-		w.log.Warn("command dropped: its turn came after its deadline", "command", cmd.ID, "kind", cmd.Kind, "host", cmd.Host, "age", age)
+		w.log.Warn("command dropped: its turn came after its deadline", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "age", age)
 		return
 	}
 	if err := w.claim.mayAct(); err != nil {
@@ -111,7 +111,7 @@ func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 		w.s.Stats.Unanswered.Add(1)
 	}
 	if r.Outcome != lattice.Accepted {
-		w.log.Warn("command not accepted", "command", cmd.ID, "kind", cmd.Kind, "host", cmd.Host, "outcome", r.Outcome, "message", r.Message)
+		w.log.Warn("command not accepted", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "outcome", r.Outcome, "message", r.Message)
 	}
 	w.reply(ctx, cmd, r)
 }

@@ -6,7 +6,10 @@
 // wire forms are those of wasmCloud 1.x hosts.
 package lattice
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // HostID is a host's public key.
 type HostID string
@@ -153,6 +156,18 @@ type Command struct {
 	TraceParent string `json:"traceparent,omitempty"`
 	// SentAt is when the command was decided, by the owner's clock.
 	SentAt time.Time `json:"sent_at"`
+}
+
+// Target says in words what the command acts on.
+func (c *Command) Target() string {
+	switch {
+	case c.Link != nil:
+		l := c.Link
+		return fmt.Sprintf("link %s -(%s:%s)-> %s %q", l.Source, l.Namespace, l.Package, l.Target, l.Name)
+	case c.ConfigName != "":
+		return "configuration " + c.ConfigName
+	}
+	return fmt.Sprintf("%s on host %s", c.Workload, c.Host)
 }
 
 // Outcome is what is known after a control request. Only Refused and
