@@ -115,8 +115,12 @@ func (s *State) Explain(name string, now time.Time) Explanation {
 		return e
 	}
 	e.Deployed, e.Notes = true, a.notes
-	for _, sc := range a.scalers {
-		x := ScalerExplanation{ID: sc.id, Kind: sc.kind, Name: sc.name, Status: sc.status, Image: sc.image, Waiting: s.unready(sc.app, sc.configNames())}
+	public := a.publicStatus()
+	if _, ok := s.published[name]; !ok {
+		e.Status = public.Status
+	}
+	for i, sc := range a.scalers {
+		x := ScalerExplanation{ID: sc.id, Kind: sc.kind, Name: sc.name, Status: public.Scalers[i].Status, Image: sc.image, Waiting: s.unready(sc.app, sc.configNames())}
 		switch {
 		case sc.fixed != nil:
 		case sc.link != nil:
