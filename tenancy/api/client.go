@@ -205,6 +205,16 @@ func (c *Client) Delete(ctx context.Context, app string, version *string) (Delet
 	return DeleteResult{Existed: r.Result == resultDeleted, Undeployed: r.Undeploy, Message: r.Message}, nil
 }
 
+// Explain tells why an application is as it is, as a JSON object of the server's
+// version. A server that cannot, such as upstream's, refuses with ErrInvalid.
+func (c *Client) Explain(ctx context.Context, app string) (json.RawMessage, error) {
+	var r explainReply
+	if err := c.named(ctx, "explain", app, nil, &r); err != nil {
+		return nil, err
+	}
+	return r.Explanation, nil
+}
+
 // Versions lists the versions of an application in the order they were put.
 func (c *Client) Versions(ctx context.Context, app string) ([]VersionInfo, error) {
 	var r versionsReply

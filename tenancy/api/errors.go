@@ -27,6 +27,9 @@ var (
 	ErrTimeout = errors.New("no answer in time")
 )
 
+// ErrNoOwner is what [Deps].Explain returns when nobody answers for the lattice.
+var ErrNoOwner = errors.New("no server acts for the lattice")
+
 // RefusedError carries what the server said. It unwraps to one of the errors above.
 type RefusedError struct {
 	Kind    error
@@ -47,7 +50,7 @@ func refused(message string) error {
 	case strings.Contains(message, "does not have a version"):
 		kind = ErrNotFound
 	case strings.HasPrefix(message, storageError), strings.HasPrefix(message, "Error notifying processors"),
-		strings.HasPrefix(message, "Internal error"), strings.HasPrefix(message, tooMany):
+		strings.HasPrefix(message, "Internal error"), strings.HasPrefix(message, tooMany), message == noOwner:
 		kind = ErrServer
 	}
 	return &RefusedError{Kind: kind, Message: message}

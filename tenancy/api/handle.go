@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,9 @@ import (
 func (s *Server) handle(ctx context.Context, r *request) any {
 	if r.op == opHistory {
 		return refuse(r.op, "Model deployment history is not currently supported. It may be added in a future version")
+	}
+	if r.op == opExplain && s.deps.Explain == nil {
+		return refuse(r.op, "Unsupported subject: "+r.msg.Subject)
 	}
 	var err error
 	r.key, err = r.target.key()
@@ -38,6 +42,8 @@ func (s *Server) handle(ctx context.Context, r *request) any {
 		return s.delete(ctx, r)
 	case opStatus:
 		return s.statusOf(ctx, r)
+	case opExplain:
+		return s.explain(ctx, r)
 	default:
 		return refuse(r.op, "Unsupported subject: "+r.msg.Subject)
 	}
@@ -68,6 +74,8 @@ func (s *Server) unknown(r *request) any {
 	switch r.op {
 	case opGet:
 		return getReply{Result: resultNotFound, Message: notFound(r.app)}
+	case opExplain:
+		return explainReply{Result: resultNotFound, Message: notFound(r.app)}
 	case opVersions:
 		return versionsReply{resultNotFound, notFound(r.app), []VersionInfo{}}
 	case opDeploy, opUndeploy:
@@ -197,6 +205,31 @@ func (s *Server) statusOf(ctx context.Context, r *request) any {
 		reply.Status = status
 	}
 	return reply
+}
+
+// explainTimeout is how long the owner of a lattice may take to answer. It is
+// short because other requests about the application wait meanwhile.
+const explainTimeout = 2 * time.Second
+
+// explain asks the owner of the lattice. The catalog says whether the application
+// exists: the owner may not have heard of it yet.
+func (s *Server) explain(ctx context.Context, r *request) any {
+	if _, err := s.cat.Application(ctx, r.key, r.app); errors.Is(err, catalog.ErrNotFound) {
+		return s.unknown(r)
+	} else if err != nil {
+		return s.failed(ctx, r, err)
+	}
+	ask, cancel := context.WithTimeout(ctx, explainTimeout)
+	defer cancel()
+	explanation, err := s.deps.Explain(ask, r.key, r.app)
+	switch {
+	case errors.Is(err, ErrNoOwner):
+		return refuse(r.op, noOwner)
+	case err != nil:
+		s.logFailure(ctx, r, err)
+		return refuse(r.op, "Internal error, the request was not completed")
+	}
+	return explainReply{resultSuccess, "Successfully explained application " + r.app, explanation}
 }
 
 func (s *Server) delete(ctx context.Context, r *request) any {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -128,6 +129,10 @@ type Deps struct {
 	// before anything is stored for the lattice and must return at once when it is
 	// registered already. Nil: nobody has to know.
 	Register func(context.Context, tenancy.LatticeKey) error
+	// Explain says why an application is as it is: a JSON object, from whichever
+	// server owns the lattice. ErrNoOwner (wrapped) when nobody answers for it now.
+	// Nil: the operation does not exist, as upstream.
+	Explain func(ctx context.Context, key tenancy.LatticeKey, app string) (json.RawMessage, error)
 	// Identify names the caller for the history from what the layout lets the NATS
 	// server write into the header. Nil: nobody is named.
 	Identify func(nats.Header) string

@@ -22,6 +22,7 @@ const (
 	opDelete     operation = "del"
 	opStatus     operation = "status"
 	opHistory    operation = "history"
+	opExplain    operation = "explain"
 	opUnreadable operation = "unreadable"
 )
 
@@ -105,7 +106,7 @@ func parseSubject(subject, prefix string, multi bool) (target, error) {
 			}
 		case "list":
 			op = onlyIf(!named, opListBare)
-		case "versions", "deploy", "undeploy", "del", "status", "history":
+		case "versions", "deploy", "undeploy", "del", "status", "history", "explain":
 			op = onlyIf(named, operation(tokens[2]))
 		}
 	}

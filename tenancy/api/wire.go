@@ -59,6 +59,16 @@ type getReply struct {
 	Manifest json.RawMessage `json:"manifest,omitempty"`
 }
 
+type explainReply struct {
+	Result      string          `json:"result"`
+	Message     string          `json:"message"`
+	Explanation json.RawMessage `json:"explanation,omitempty"`
+}
+
+// noOwner is the refusal to explain; a lattice is without an owner for a moment
+// when it moves to another server.
+const noOwner = "No server acts for this lattice at the moment, please retry the request"
+
 type listReply struct {
 	Result  string         `json:"result"`
 	Message string         `json:"message"`
