@@ -1,0 +1,116 @@
+package natskv_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"wadm/config/natsconn/natstest"
+	"wadm/shard"
+	"wadm/shard/natskv"
+	"wadm/shard/ring"
+)
+
+func TestAnObserverSeesWhatInstancesWroteAndCreatesNothing(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc := srv.Connect(t)
+	o, err := natskv.NewObserver(nc, natskv.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	_, err1 := o.Members(ctx)
+	_, err2 := o.View(ctx)
+	_, err3 := o.Keys(ctx)
+	_, err4 := o.Claim(ctx, "t.l")
+	for i, err := range []error{err1, err2, err3, err4} {
+		if !errors.Is(err, natskv.ErrAbsent) {
+			t.Errorf("question %d on an empty server: %v", i, err)
+		}
+	}
+	s := open(t, srv)
+	if _, err := o.View(ctx); !errors.Is(err, natskv.ErrAbsent) {
+		t.Errorf("no view yet: %v", err)
+	}
+	m := shard.Member{
+		ID: "b", Incarnation: "life", Started: time.Now().UTC(), Schema: shard.Schema,
+		Fingerprint: ring.DefaultParams().Fingerprint(), Units: 4, State: shard.MemberActive,
+	}
+	for _, id := range []shard.MemberID{"b", "a"} {
+		m.ID = id
+		if _, err := s.PutMember(ctx, m, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rev, err := s.PutView(ctx, shard.View{
+		Schema: shard.Schema, Params: ring.DefaultParams(), Fingerprint: m.Fingerprint,
+		Members: []shard.ViewMember{{ID: "a", Incarnation: "life", Units: 4, State: shard.MemberActive}},
+	}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []shard.Key{"t.m", "t.l"} {
+		if err := s.Registry().Register(ctx, k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seq, err := s.Put(ctx, "t.l", shard.Record{Owner: "a", Incarnation: "life", State: shard.Held}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if ms, err := o.Members(ctx); err != nil || len(ms) != 2 || ms[0].ID != "a" || ms[1].ID != "b" {
+		t.Errorf("members %v, %v", ms, err)
+	}
+	if v, err := o.View(ctx); err != nil || v.Rev != rev || !v.Has("a", "life") {
+		t.Errorf("view %v, %v", v, err)
+	}
+	if ks, err := o.Keys(ctx); err != nil || len(ks) != 2 || ks[0] != "t.l" {
+		t.Errorf("keys %v, %v", ks, err)
+	}
+	if h, err := o.Claim(ctx, "t.l"); err != nil || h.Seq != seq || !h.HeldBy("life") {
+		t.Errorf("claim %v, %v", h, err)
+	}
+	if h, err := o.Claim(ctx, "t.m"); err != nil || h.Seq != 0 {
+		t.Errorf("claim of a key without one: %v, %v", h, err)
+	}
+}
+
+func TestAnInstanceIsAskedToDrainByItsName(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc := srv.Connect(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := natskv.RequestDrain(ctx, nc, "a"); !errors.Is(err, natskv.ErrNoInstance) {
+		t.Fatalf("nobody there: %v", err)
+	}
+	if _, err := natskv.RequestDrain(ctx, nc, "a.>"); err == nil || errors.Is(err, natskv.ErrNoInstance) {
+		t.Fatalf("a name that is no name: %v", err)
+	}
+	serving, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	asked := 0
+	go func() {
+		done <- natskv.ServeDrain(serving, nc, "a", func() natskv.DrainReply { asked++; return natskv.DrainReply{Held: 7, Already: asked > 1} })
+	}()
+	var r natskv.DrainReply
+	var err error
+	for {
+		if r, err = natskv.RequestDrain(ctx, nc, "a"); !errors.Is(err, natskv.ErrNoInstance) {
+			break
+		}
+	}
+	if err != nil || r != (natskv.DrainReply{Instance: "a", Held: 7}) {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if r, err = natskv.RequestDrain(ctx, nc, "a"); err != nil || !r.Already {
+		t.Errorf("asked again: %+v, %v", r, err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
