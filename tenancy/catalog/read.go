@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"wadm/tenancy"
@@ -303,26 +302,56 @@ func (c *Catalog) catchUp(ctx context.Context, filter string) (bool, error) {
 	}
 }
 
-// listStored lists heads from the store, without the index.
+// listTries bounds the lists of one call that were behind.
+const listTries = 10
+
+// listStored lists heads from the store, without the index. The copy that lists
+// may be behind, so the leader is asked first what the list must show: what is
+// missing in it counts as unwanted, and running work would be removed.
 func (c *Catalog) listStored(ctx context.Context, filter string) (map[tenancy.LatticeKey]map[string]entry, error) {
-	w, err := c.kv.Watch(ctx, filter, jetstream.IgnoreDeletes())
+	for try := 0; ; try++ {
+		newest, err := c.last(ctx, filter)
+		if err != nil {
+			return nil, err
+		}
+		if newest == nil {
+			return nil, nil
+		}
+		apps, position, err := c.listOnce(ctx, filter)
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", filter, err)
+		}
+		if position >= newest.revision {
+			return apps, nil
+		}
+		if try+1 == listTries || !pause(ctx, try+3) {
+			return nil, fmt.Errorf("list %s: a copy of the bucket is behind: it knows revision %d of %d", filter, position, newest.revision)
+		}
+	}
+}
+
+// listOnce lists heads as one copy of the bucket has them; position is the
+// newest revision among them and the markers of removed ones.
+func (c *Catalog) listOnce(ctx context.Context, filter string) (apps map[tenancy.LatticeKey]map[string]entry, position uint64, err error) {
+	w, err := c.kv.Watch(ctx, filter)
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", filter, err)
+		return nil, 0, err
 	}
 	defer func() { _ = w.Stop() }()
-	out := map[tenancy.LatticeKey]map[string]entry{}
+	apps = map[tenancy.LatticeKey]map[string]entry{}
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("list %s: %w", filter, context.Cause(ctx))
+			return nil, 0, context.Cause(ctx)
 		case u, ok := <-w.Updates():
 			if !ok {
-				return nil, fmt.Errorf("list %s: the watch ended", filter)
+				return nil, 0, errors.New("the watch ended")
 			}
 			if u == nil {
-				return out, nil
+				return apps, position, nil
 			}
-			c.apply(out, u)
+			c.apply(apps, u)
+			position = max(position, u.Revision())
 		}
 	}
 }

@@ -1,10 +1,12 @@
 package catalog_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -177,7 +179,9 @@ func (f *faulty) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValu
 
 type faultyKV struct {
 	jetstream.KeyValue
-	mu sync.Mutex
+	// stale, while above 0, counts down the lists that lack the newest change.
+	stale atomic.Int64
+	mu    sync.Mutex
 	// next are the faults of the next writes, one each.
 	next []fault
 }
@@ -197,6 +201,36 @@ func (f *faultyKV) take() (fault, bool) {
 	f.next = f.next[1:]
 	return n, true
 }
+
+// Watch lists like a copy that is behind by one change, as often as it is told to.
+func (f *faultyKV) Watch(ctx context.Context, keys string, opts ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
+	w, err := f.KeyValue.Watch(ctx, keys, opts...)
+	if err != nil || f.stale.Load() <= 0 {
+		return w, err
+	}
+	f.stale.Add(-1)
+	var all []jetstream.KeyValueEntry
+	for u := range w.Updates() {
+		if u == nil {
+			break
+		}
+		all = append(all, u)
+	}
+	slices.SortFunc(all, func(a, b jetstream.KeyValueEntry) int { return cmp.Compare(a.Revision(), b.Revision()) })
+	updates := make(chan jetstream.KeyValueEntry, len(all))
+	for _, u := range all[:len(all)-1] {
+		updates <- u
+	}
+	updates <- nil
+	return behind{w, updates}, nil
+}
+
+type behind struct {
+	jetstream.KeyWatcher
+	updates chan jetstream.KeyValueEntry
+}
+
+func (b behind) Updates() <-chan jetstream.KeyValueEntry { return b.updates }
 
 func (f *faultyKV) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	if n, ok := f.take(); ok {
@@ -336,5 +370,40 @@ func TestSweepRemovesOnlyWhatNoHeadNames(t *testing.T) {
 		if _, err := kv.Get(t.Context(), key); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", key, err, want)
 		}
+	}
+}
+
+// TestAListFromACopyThatIsBehindIsNotBelieved: an owner that starts removes what
+// no application wants, so an acknowledged deploy must never be missing.
+func TestAListFromACopyThatIsBehindIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	js := natstest.Start(t).JetStream(t)
+	kv := &faultyKV{}
+	open(t, js, catalog.Config{}) // makes the bucket
+	c := open(t, &faulty{js, kv}, catalog.Config{})
+	for _, name := range []string{"old", "new"} {
+		put(t, c, app(name, "v1"))
+		deploy(t, c, name, nil)
+	}
+	kv.stale.Store(2)
+	d, err := c.Deployed(t.Context(), lattice)
+	if err != nil || d["old"] == nil || d["new"] == nil {
+		t.Errorf("deployed: %v, %v", d, err)
+	}
+	if _, err := c.Undeploy(t.Context(), lattice, "old", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Delete(t.Context(), lattice, "new", nil, ""); err != nil {
+		t.Fatal(err)
+	}
+	kv.stale.Store(1)
+	if d, err = c.Deployed(t.Context(), lattice); err != nil || len(d) != 0 {
+		t.Errorf("deployed: %v, %v; want none", d, err)
+	}
+	kv.stale.Store(1000)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if d, err = c.Deployed(ctx, lattice); err == nil {
+		t.Errorf("deployed, from a list that stays behind: %v", d)
 	}
 }
