@@ -2,8 +2,10 @@ package scheduler_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +76,35 @@ func TestAPanicBesideTheWorkerStaysInItsLatticeToo(t *testing.T) {
 		}
 		if n := s.Stats.Panics.Load(); n != 1 {
 			t.Errorf("%d panics counted, want 1", n)
+		}
+	})
+}
+
+func TestAnOwnerInDoubtPublishesNoStatus(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		var well atomic.Bool
+		done, cancel := own(t, p, scheduler.Claim{Guard: &scheduler.Guard{MayAct: func() error {
+			if well.Load() {
+				return nil
+			}
+			return errors.New("health in doubt")
+		}}})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if p.count("publish") != 0 {
+			t.Errorf("in doubt: %v", p.calls)
+		}
+		well.Store(true)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if p.count("publish") == 0 {
+			t.Errorf("no longer in doubt: %v", p.calls)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -77,6 +77,17 @@ func (q *statusQueue) next(now time.Time) (app string, st tenancy.Status, wait t
 	return "", tenancy.Status{}, wait
 }
 
+// rest waits until d is over or a status that must not wait has come.
+func (q *statusQueue) rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-q.kick:
+	case <-ctx.Done():
+	}
+}
+
 // publish queues a status and makes sure that somebody publishes it.
 func (w *worker) publish(ctx context.Context, st core.AppStatus) {
 	news, start := w.statuses.put(st.App, st.Status)
@@ -90,18 +101,18 @@ func (w *worker) publish(ctx context.Context, st core.AppStatus) {
 
 func (w *worker) publishStatuses(ctx context.Context) {
 	for ctx.Err() == nil {
+		if w.claim.mayAct() != nil {
+			// Statuses bear no fence. What an owner that was cut off has to say must
+			// not replace what its successor has said.
+			w.statuses.rest(ctx, statusPause)
+			continue
+		}
 		app, st, wait := w.statuses.next(time.Now())
 		switch {
 		case app == "" && wait == 0:
 			return
 		case app == "":
-			t := time.NewTimer(wait)
-			select {
-			case <-t.C:
-			case <-w.statuses.kick:
-			case <-ctx.Done():
-			}
-			t.Stop()
+			w.statuses.rest(ctx, wait)
 			continue
 		}
 		if err := w.s.deps.Statuses.Publish(ctx, w.claim.Key, app, st); err != nil {
