@@ -11,10 +11,9 @@ REAL ?=
 FUZZTIME ?= 1m
 BENCHTIME ?= 1s
 RAPID_CHECKS ?= 100000
-# Seeds of chaos-long: n or from-to.
-SEEDS ?= 1-50
-# Seeds and further flags of make churn.
-SEEDS ?= 1 2 3
+# Seeds of chaos-long (n or from-to; 1-50 unless given) and of churn (a list; 1 2 3 unless given).
+SEEDS ?=
+# Further flags of churn.
 CHURN ?= --lattices 5 --hosts 6 --duration 10m --settle 2m
 
 LDFLAGS := -s -w $(if $(VERSION),-X main.version=$(VERSION:v%=%))
@@ -44,10 +43,10 @@ test-cluster: ## tests against NATS clusters of several servers
 	$(GO) test -race -tags cluster -timeout 30m $(PKG)
 
 chaos: ## real processes, broken on purpose, about 5 minutes
-	$(GO) test -count=1 -tags chaos -timeout 20m ./loadtest/chaos -run '^TestLong$$' -v -chaos.seeds 1-10 | grep -v 'inflict.go'
+	set -o pipefail; $(GO) test -count=1 -tags chaos -timeout 20m ./loadtest/chaos -run '^TestLong$$' -v -chaos.seeds 1-10 | grep -v 'inflict.go'
 
 chaos-long: ## the same with seeds of choice: make chaos-long SEEDS=1-50
-	$(GO) test -count=1 -tags chaos -timeout 10h ./loadtest/chaos -run '^TestLong$$' -v -chaos.seeds $(SEEDS) | grep -v 'inflict.go'
+	set -o pipefail; $(GO) test -count=1 -tags chaos -timeout 10h ./loadtest/chaos -run '^TestLong$$' -v -chaos.seeds $(or $(SEEDS),1-50) | grep -v 'inflict.go'
 
 prop: ## property tests with many more draws (RAPID_CHECKS)
 	@for pkg in $$(grep -rl --include='*_test.go' 'pgregory.net/rapid' . | xargs -n1 dirname | sort -u); do \
@@ -90,7 +89,7 @@ generate-check: generate ## fail when generated files are not current
 	@git diff --exit-code -- docs/reference
 
 churn: build ## random operations on simulated lattices, then compare: make churn SEEDS="1 2 3" CHURN="--duration 10m"
-	@for seed in $(SEEDS); do \
+	@for seed in $(or $(SEEDS),1 2 3); do \
 		bin/loadtest churn --run 'bin/wadm -s {nats} --command-deadline 8s' --seed $$seed $(CHURN) || exit 1; \
 	done
 

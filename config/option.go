@@ -87,7 +87,7 @@ func processOptions() []Option {
 			Default: "wadm.api", Help: "Subject prefix of the API.",
 			clean: trimSubject, check: subject, field: func(c *Config) any { return &c.API.Prefix }},
 		{Key: "multitenant", Long: "multitenant", Env: "WADM_MULTITENANT", Kind: KindBool, Upstream: true, Hidden: true,
-			Default: "false", Help: "Serve many tenants, each behind the prefix of its account.",
+			Default: "false", Help: "Not available in this version; the start refuses it.",
 			field: func(c *Config) any { return &c.Multitenant }},
 		{Key: "events.ack_wait", Long: "event-ack-wait", Env: "WADM_EVENT_ACK_WAIT", Kind: KindDuration,
 			Default: "30s", Help: "After how long an event that was not acknowledged is delivered again.",
