@@ -80,7 +80,7 @@ func (p *program) app() *cobra.Command {
 		Args:  arguments(0, 0),
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	app.AddCommand(p.list(), p.get(), p.put(), p.deploy(), p.undeploy(), p.remove(), p.status(), p.history(), p.validate())
+	app.AddCommand(p.list(), p.get(), p.put(), p.deploy(), p.undeploy(), p.remove(), p.status(), p.explain(), p.history(), p.validate())
 	return app
 }
 

@@ -21,6 +21,8 @@ func TestExplanationsComeFromWhoOwnsTheLattice(t *testing.T) {
 		switch app {
 		case "moving":
 			return nil, fmt.Errorf("explain: %w", api.ErrNoOwner)
+		case "deleted":
+			return json.RawMessage(`{"left":["deleted-web on host N"]}`), nil
 		case "broken":
 			return nil, errors.New("broken")
 		}
@@ -32,6 +34,7 @@ func TestExplanationsComeFromWhoOwnsTheLattice(t *testing.T) {
 	}
 	s.want(t, asked+"explain.shop", "", `{"result":"success","message":"Successfully explained application shop","explanation":{"app":"shop","lattice":"default"}}`)
 	s.want(t, asked+"explain.nope", "", `{"result":"notfound","message":"Application with the name nope not found"}`)
+	s.want(t, asked+"explain.deleted", "", `{"result":"success","message":"Successfully explained application deleted","explanation":{"left":["deleted-web on host N"]}}`)
 	s.want(t, asked+"explain.moving", "", `{"message":"No server acts for this lattice at the moment, please retry the request","result":"error"}`)
 	s.want(t, asked+"explain.broken", "", `{"message":"Internal error, the request was not completed","result":"error"}`)
 	s.want(t, asked+"explain.a$b", "", `{"message":"Internal storage error","result":"error"}`)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -207,21 +208,31 @@ func (s *Server) statusOf(ctx context.Context, r *request) any {
 	return reply
 }
 
-// explainTimeout is how long the owner of a lattice may take to answer. It is
-// short because other requests about the application wait meanwhile.
-const explainTimeout = 2 * time.Second
+// The owner of a lattice has little time to answer, because other requests about
+// the application wait meanwhile, and less about one that may not exist at all.
+const (
+	explainTimeout = 2 * time.Second
+	leftTimeout    = 500 * time.Millisecond
+)
 
 // explain asks the owner of the lattice. The catalog says whether the application
-// exists: the owner may not have heard of it yet.
+// exists: the owner may not have heard of it yet. One that was deleted is explained
+// until nothing of it is left.
 func (s *Server) explain(ctx context.Context, r *request) any {
-	if _, err := s.cat.Application(ctx, r.key, r.app); errors.Is(err, catalog.ErrNotFound) {
-		return s.unknown(r)
+	limit := explainTimeout
+	_, err := s.cat.Application(ctx, r.key, r.app)
+	unknown := errors.Is(err, catalog.ErrNotFound)
+	if unknown {
+		limit = leftTimeout
 	} else if err != nil {
 		return s.failed(ctx, r, err)
 	}
-	ask, cancel := context.WithTimeout(ctx, explainTimeout)
+	ask, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	explanation, err := s.deps.Explain(ask, r.key, r.app)
+	if unknown && (err != nil || !leaves(explanation)) {
+		return s.unknown(r)
+	}
 	switch {
 	case errors.Is(err, ErrNoOwner):
 		return refuse(r.op, noOwner)
@@ -230,6 +241,14 @@ func (s *Server) explain(ctx context.Context, r *request) any {
 		return refuse(r.op, "Internal error, the request was not completed")
 	}
 	return explainReply{resultSuccess, "Successfully explained application " + r.app, explanation}
+}
+
+// leaves tells whether an explanation lists something that is left.
+func leaves(explanation json.RawMessage) bool {
+	var x struct {
+		Left []json.RawMessage `json:"left"`
+	}
+	return json.Unmarshal(explanation, &x) == nil && len(x.Left) > 0
 }
 
 func (s *Server) delete(ctx context.Context, r *request) any {

@@ -130,7 +130,8 @@ type Deps struct {
 	// registered already. Nil: nobody has to know.
 	Register func(context.Context, tenancy.LatticeKey) error
 	// Explain says why an application is as it is: a JSON object, from whichever
-	// server owns the lattice. ErrNoOwner (wrapped) when nobody answers for it now.
+	// server owns the lattice; its list "left" names what is left of one that was
+	// deleted. ErrNoOwner (wrapped) when nobody answers for it now.
 	// Nil: the operation does not exist, as upstream.
 	Explain func(ctx context.Context, key tenancy.LatticeKey, app string) (json.RawMessage, error)
 	// Identify names the caller for the history from what the layout lets the NATS
