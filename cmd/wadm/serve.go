@@ -46,11 +46,7 @@ func serve(ctx context.Context, d deps) error {
 	}
 	d.Started()
 	d.Log.Info("wadm is ready")
-	err = s.run(ctx)
-	if ctx.Err() != nil {
-		d.Log.Info("stopping", "cause", context.Cause(ctx))
-	}
-	return err
+	return s.runUntilTold(ctx, d)
 }
 
 // openServer opens a server, and tries for the start timeout while JetStream
