@@ -68,7 +68,7 @@ everything else to stderr.
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%s", err.Error()) })
 	p.globalFlags(root.PersistentFlags())
-	root.AddCommand(p.app(), p.version())
+	root.AddCommand(p.app(), p.ringCommands(), p.instanceCommands(), p.version())
 	return root
 }
 

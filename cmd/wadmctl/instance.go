@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"wadm/shard"
+	"wadm/shard/natskv"
+)
+
+func (p *program) instanceCommands() *cobra.Command {
+	var s storeFlags
+	c := &cobra.Command{
+		Use:   "instance",
+		Short: "List the running instances of wadm, and drain one",
+		Args:  arguments(0, 0),
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	s.add(c)
+	c.AddCommand(p.instanceList(&s), p.instanceDrain(&s))
+	return c
+}
+
+// instanceRow is one instance in the JSON of instance list.
+type instanceRow struct {
+	Instance    shard.MemberID    `json:"instance"`
+	Incarnation shard.Incarnation `json:"incarnation"`
+	Version     string            `json:"version"`
+	State       shard.MemberState `json:"state"`
+	InView      bool              `json:"in_view"`
+	Foreign     bool              `json:"foreign,omitempty"`
+	Held        int               `json:"held"`
+	Started     time.Time         `json:"started"`
+}
+
+func (p *program) instanceList(s *storeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the instances that run, or did until some seconds ago",
+		Long: `Lists the instances that run. One that died without a word is listed until its
+record expires, after 15 s; the number of lattices is some seconds old.`,
+		Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			o, err := p.observe(c.Context(), *s)
+			if err != nil {
+				return err
+			}
+			list := []instanceRow{}
+			for _, m := range o.members {
+				list = append(list, instanceRow{m.ID, m.Incarnation, m.Version, m.State, o.view.Has(m.ID, m.Incarnation), o.foreign(m.ID), m.Held, m.Started})
+			}
+			return p.out.print(struct {
+				header
+				Instances []instanceRow `json:"instances"`
+			}{succeeded(), list}, func(w io.Writer) {
+				rows := [][]string{{"INSTANCE", "VERSION", "STATE", "IN VIEW", "LATTICES", "STARTED"}}
+				for _, m := range list {
+					state, in := string(m.State), "yes"
+					if m.Foreign {
+						state += ", foreign"
+					}
+					if !m.InView {
+						in = "no"
+					}
+					rows = append(rows, []string{string(m.Instance), orDash(m.Version), state, in, fmt.Sprint(m.Held), m.Started.Local().Format(time.DateTime)})
+				}
+				table(w, rows)
+			})
+		},
+	}
+}
+
+func (p *program) instanceDrain(s *storeFlags) *cobra.Command {
+	var wait bool
+	c := &cobra.Command{
+		Use:   "drain INSTANCE",
+		Short: "Have an instance hand its lattices over and end",
+		Long: `Has an instance hand its lattices over to the others and end with exit code 0,
+as SIGTERM does. A supervisor that restarts it whatever its exit code brings it
+back at once.`,
+		Args: arguments(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := shard.ParseMemberID(args[0])
+			if err != nil {
+				return usagef("%s", err.Error())
+			}
+			nc, err := p.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			limit, cancel := context.WithTimeout(c.Context(), time.Duration(p.conn.timeout))
+			defer cancel()
+			r, err := natskv.RequestDrain(limit, nc, id)
+			switch {
+			case errors.Is(err, natskv.ErrNoInstance):
+				return &failure{code: exitNotFound, what: fmt.Sprintf("no instance %q answers", id), hint: "see 'wadmctl instance list'"}
+			case err != nil:
+				return unobserved("cannot ask for the drain", err)
+			}
+			p.out.say("%s gives up %d lattices.", id, r.Held)
+			if wait {
+				if err := p.awaitGone(c.Context(), *s, id); err != nil {
+					return err
+				}
+				p.out.say("%s has ended.", id)
+			}
+			return p.out.print(struct {
+				header
+				Instance shard.MemberID `json:"instance"`
+				Held     int            `json:"held"`
+				Ended    bool           `json:"ended"`
+			}{succeeded(), id, r.Held, wait}, func(io.Writer) {})
+		},
+	}
+	c.Flags().BoolVar(&wait, "wait", false, "wait until the instance has left")
+	return c
+}
+
+// awaitGone waits until an instance has removed its record, its last act.
+func (p *program) awaitGone(ctx context.Context, s storeFlags, id shard.MemberID) error {
+	o, err := p.observer(ctx, s.prefix, s.domain)
+	if err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ms, err := o.Members(limit)
+		if err == nil && !slices.ContainsFunc(ms, func(m shard.Member) bool { return m.ID == id }) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-limit.Done():
+			if ctx.Err() != nil {
+				return failed("interrupted", context.Cause(ctx))
+			}
+			return &failure{code: exitTimeout, what: fmt.Sprintf("%s has not left within a minute", id), cause: err}
+		}
+	}
+}
