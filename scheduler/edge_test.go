@@ -108,3 +108,69 @@ func TestAnOwnerInDoubtPublishesNoStatus(t *testing.T) {
 		}
 	})
 }
+
+// mute has a second host, which answers no question; once it is deep asleep,
+// it does not even say so.
+type mute struct {
+	*ports
+	deep *atomic.Bool
+}
+
+func (m mute) Ping(context.Context, tenancy.LatticeKey) ([]lattice.HostID, error) {
+	return []lattice.HostID{"h", "mute"}, nil
+}
+
+func (m mute) Inventory(ctx context.Context, key tenancy.LatticeKey, h lattice.HostID) (lattice.Inventory, error) {
+	if h == "mute" {
+		m.note("ask")
+		if m.deep.Load() {
+			<-ctx.Done()
+		}
+		return lattice.Inventory{}, scheduler.ErrNoAnswer
+	}
+	return m.ports.Inventory(ctx, key, h)
+}
+
+func TestQuestionsWithoutAnswerHoldUpNoCommand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := mute{newPorts(), new(atomic.Bool)}
+		apps := p.apps
+		p.apps = nil
+		s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p, Log: slog.New(slog.DiscardHandler)},
+			scheduler.Config{Requests: 1, Reread: 10 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 7}) }()
+		time.Sleep(time.Second)
+		p.deep.Store(true)
+		before := p.count("ask")
+		beat := func() {
+			p.events <- scheduler.Delivery{Data: heartbeat(t), Ack: func() {}}
+			time.Sleep(10 * time.Second)
+		}
+		for i := 0; p.count("ask") == before && i < 60; i++ {
+			beat()
+		}
+		if p.count("ask") == before {
+			t.Error("the mute host is not asked again")
+		}
+		p.mu.Lock()
+		p.apps = apps
+		p.mu.Unlock()
+		for range 3 {
+			beat()
+		}
+		synctest.Wait()
+		if p.count("append") == 0 || p.count("send") == 0 {
+			t.Errorf("no command left: %v", p.calls)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -62,20 +62,20 @@ func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) e
 		w.log.Info("command", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "count", cmd.Count,
 			"app", cmd.App, "reason", cmd.Reason, "cause", cmd.Cause, "trace_id", traceID(cmd.TraceParent))
 		w.sent[cmd.ID] = sentCommand{kind: cmd.Kind, at: time.Now(), parent: cmd.TraceParent, app: cmd.App}
-		w.task(ctx, func(ctx context.Context) { w.send(ctx, cmd) })
+		w.task(ctx, w.sending, func(ctx context.Context) { w.send(ctx, cmd) })
 	}
 	return nil
 }
 
-// task runs f with one of the lattice's request slots.
-func (w *worker) task(ctx context.Context, f func(context.Context)) {
+// task runs f once there is room for it.
+func (w *worker) task(ctx context.Context, room chan struct{}, f func(context.Context)) {
 	w.start(func() {
 		select {
-		case w.slots <- struct{}{}:
+		case room <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		defer func() { <-w.slots }()
+		defer func() { <-room }()
 		f(ctx)
 	})
 }
@@ -125,7 +125,7 @@ func (w *worker) reply(ctx context.Context, cmd lattice.Command, r lattice.Reply
 // query asks the lattice something and hands the answer to the state.
 func (w *worker) query(ctx context.Context, q core.Query) {
 	w.s.Stats.Queries.Add(1)
-	w.task(ctx, func(ctx context.Context) {
+	w.task(ctx, w.asking, func(ctx context.Context) {
 		answer := w.ask(ctx, q)
 		w.post(ctx, input{cause: causeAnswer, decide: func(st *core.State, now time.Time) (core.Decision, error) {
 			return answer(st, now), nil

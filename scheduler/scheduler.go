@@ -32,8 +32,8 @@ type Config struct {
 	Instance string
 	// Core configures the decision.
 	Core core.Config
-	// Requests bounds the control requests and questions that are open at once for
-	// one lattice. Too few slow a large deploy down, too many flood slow hosts.
+	// Requests bounds the commands, and apart from them the questions, that are open
+	// at once for one lattice. Too few slow a large deploy down, too many flood slow hosts.
 	// Default 64.
 	Requests int
 	// Reread is how often the catalog is read although it did not seem to change.

@@ -116,6 +116,8 @@ func (p *ports) Config(context.Context, tenancy.LatticeKey, string) (map[string]
 	return nil, false, nil
 }
 func (p *ports) Deployed(context.Context, tenancy.LatticeKey) (map[string]*manifest.Manifest, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.apps, nil
 }
 func (p *ports) Watch(ctx context.Context, _ tenancy.LatticeKey, _ func()) error {

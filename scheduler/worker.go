@@ -24,10 +24,12 @@ type worker struct {
 	inbox chan input
 	// tasks are the requests, questions and followers the worker has started; end
 	// ends them and the worker.
-	tasks   sync.WaitGroup
-	end     context.CancelCauseFunc
-	slots   chan struct{}
-	stopped chan struct{}
+	tasks sync.WaitGroup
+	end   context.CancelCauseFunc
+	// asking and sending have room for the questions and the commands that are open:
+	// hosts that don't answer questions must not hold up commands to others.
+	asking, sending chan struct{}
+	stopped         chan struct{}
 
 	// recovered: the grantor of the claim has been told that the worker acts.
 	recovered bool
@@ -66,7 +68,7 @@ func newWorker(s *Scheduler, c Claim, log *slog.Logger) *worker {
 	cfg.Prefix = fmt.Sprintf("%s.%d", c.Key.Token(), c.Epoch)
 	w := &worker{
 		s: s, claim: c, log: log,
-		inbox: make(chan input, inboxSize), slots: make(chan struct{}, s.cfg.Requests), stopped: make(chan struct{}), sent: map[string]sentCommand{},
+		inbox: make(chan input, inboxSize), asking: make(chan struct{}, s.cfg.Requests), sending: make(chan struct{}, s.cfg.Requests), stopped: make(chan struct{}), sent: map[string]sentCommand{},
 		statuses: newStatusQueue(),
 	}
 	cfg.Folded = func() { w.foldedAt = time.Now() }
