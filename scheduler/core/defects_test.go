@@ -34,7 +34,7 @@ var storyDefects = []struct {
 	{"D-12", "link_drift", []string{"put link shop-http->shop-other wasi:blobstore", "deployed", "wasi:http/incoming-handler", "wasi:blobstore/blobstore"}, nil},
 	{"D-13", "deploy", []string{"put config shop-addr", "1.002 put link shop-http->shop-web"}, nil},
 	{"D-14", "config_kept", []string{"update component shop-web@b", "deployed", "config shop-addr", "config shop-lang"}, []string{"delete config"}},
-	{"D-15", "configs_together", []string{"put config shop-one", "put config shop-three", "scale shop-web@a to 2", "deployed"}, []string{"does not exist, Scaling"}},
+	{"D-15", "configs_together", []string{"put config shop-one", "put config shop-three", "30.001 scale shop-web@a to 2", "deployed"}, []string{"0.103 scale", "0.104 scale", "Unable to fetch"}},
 	{"D-16", "config_missing", []string{"failed Specified configuration theirs does not exist", "scale shop-web@a to 2", "deployed"}, nil},
 	{"D-17", "upgrade", []string{"update component shop-web@a web:2", "35.001 update component shop-web@b web:2", "deployed"}, []string{"to 0 of"}},
 	{"D-18", "same_id", []string{"failed", "scale web@b to 3", "a: web=2", "b: web=3"}, nil},
