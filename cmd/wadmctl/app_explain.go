@@ -120,11 +120,11 @@ func writeExplanation(w io.Writer, x explanation, now time.Time) {
 // writeSpread writes the hosts that are not used by reason, so that thousands of
 // them stay readable.
 func writeSpread(line func(indent int, format string, args ...any), sp core.SpreadExplanation) {
-	labels := ""
+	var labels strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(sp.Requirements)) {
-		labels += " " + k + "=" + sp.Requirements[k]
+		labels.WriteString(" " + k + "=" + sp.Requirements[k])
 	}
-	line(1, "spread %s%s: %d of %d, %s with these labels", sp.Name, labels, sp.Have, sp.Wanted, counted(sp.Eligible, "host"))
+	line(1, "spread %s%s: %d of %d, %s with these labels", sp.Name, labels.String(), sp.Have, sp.Wanted, counted(sp.Eligible, "host"))
 	for _, e := range sp.Excluded {
 		text := strings.ReplaceAll(string(e.Reason), "-", " ")
 		if e.Detail != "" {
