@@ -28,10 +28,10 @@ func ledgerConfig(name string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:         name,
 		Description:  "claims, commands and state of lattices; conditional writes only",
-		Subjects:     []string{claimSubject + ">", commandSubject + ">", stateSubject + ">"},
+		Subjects:     []string{claimSubject + "*.*", commandSubject + "*.*", stateSubject + "*.*"},
 		Discard:      jetstream.DiscardNew,
 		Replicas:     1,
-		MaxBytes:     1 << 30,
+		MaxBytes:     -1,
 		MaxMsgs:      -1,
 		MaxMsgSize:   8 << 20,
 		MaxConsumers: 4096,

@@ -35,13 +35,15 @@ const (
 //   - Discard new and no age limit: a claim must never be evicted, a full ledger
 //     refuses instead.
 //   - No direct access: reads go through the stream's current server.
+//   - Subjects of exactly two tokens more: wadm 0.21 has a stream on wadm.cmd.*,
+//     and streams whose subjects overlap can't live side by side.
 //   - Per-message TTL for commands and for releases of keys that are gone.
 //   - Rollup, so that a claim and a state replace their predecessors.
 func LedgerConfig(name string, replicas int, storage jetstream.StorageType) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:         name,
 		Description:  "claims, commands and state of lattices; conditional writes only",
-		Subjects:     []string{ClaimSubject + ".>", CommandSubject + ".>", StateSubject + ".>"},
+		Subjects:     []string{ClaimSubject + ".*.*", CommandSubject + ".*.*", StateSubject + ".*.*"},
 		Retention:    jetstream.LimitsPolicy,
 		Discard:      jetstream.DiscardNew,
 		Storage:      storage,
