@@ -213,7 +213,7 @@ func (in *instance) page(ctx context.Context, path string) (int, []byte, error) 
 	if err != nil {
 		return 0, nil, fmt.Errorf("read page: %w", err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }() // only read from
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		return 0, nil, fmt.Errorf("read page: %w", err)

@@ -104,7 +104,7 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		defer ln.Close()
+		defer func() { _ = ln.Close() }() // a port that stays taken shows when it is used
 		ports = append(ports, ln.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil

@@ -26,6 +26,9 @@ const eventStream = "wasmbus_events"
 // same event belong to one handling of it.
 const promptly = 250 * time.Millisecond
 
+// given is how long a writer of claims waits for the answer.
+const given = 5 * time.Second
+
 // Most that may be under way at once (I8).
 const (
 	mostInFlight = 128 // claims and releases of one instance: 64 each
@@ -97,6 +100,9 @@ func (w *Wire) listen(ctx context.Context, nc *nats.Conn) error {
 }
 
 func (w *Wire) take(m *nats.Msg, now time.Time) {
+	if strings.HasPrefix(m.Reply, "$JS.ACK.") {
+		return // what a consumer is given travels under its old subject
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch s := m.Subject; {
@@ -311,8 +317,14 @@ func (w *Wire) check(claims []Claim) []string {
 		}
 	}
 	bad = append(bad, w.movement()...)
-	if n := w.inFlight(); n > mostInFlight {
-		bad = append(bad, fmt.Sprintf("I8: %d claims of one instance in flight at once", n))
+	if n, at := w.inFlight(); n > mostInFlight {
+		silent := 0
+		for _, a := range w.attempts {
+			if a.answered == 0 && a.call <= at && at-a.call < given {
+				silent++
+			}
+		}
+		bad = append(bad, fmt.Sprintf("I8: %d claims of one instance in flight at once, at %v; %d of all were never answered", n, ms(at), silent))
 	}
 	for i := range w.viewAt {
 		if j := i + mostViews; j < len(w.viewAt) && w.viewAt[j].Sub(w.viewAt[i]) < viewWindow {
@@ -328,8 +340,7 @@ func (w *Wire) check(claims []Claim) []string {
 
 // inFlight is the most claims of one life of an instance that were on their way
 // at once. One that is not answered counts until its writer gave it up.
-func (w *Wire) inFlight() int {
-	const given = 5 * time.Second
+func (w *Wire) inFlight() (most int, when time.Duration) {
 	type change struct {
 		at time.Duration
 		by int
@@ -342,16 +353,16 @@ func (w *Wire) inFlight() int {
 		}
 		lives[a.life] = append(lives[a.life], change{a.call, 1}, change{end, -1})
 	}
-	most := 0
 	for _, cs := range lives {
 		slices.SortFunc(cs, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.by, b.by)) })
 		now := 0
 		for _, c := range cs {
-			now += c.by
-			most = max(most, now)
+			if now += c.by; now > most {
+				most, when = now, c.at
+			}
 		}
 	}
-	return most
+	return most, when
 }
 
 // moves counts the partitions that moved from one view in which everybody has

@@ -219,10 +219,10 @@ func (s *site) right() error {
 		inv := h.Inventory()
 		have := uint32(0)
 		for _, c := range inv.Components {
-			switch {
-			case c.ID == componentID:
+			switch c.ID {
+			case componentID:
 				have = c.Max
-			case c.ID == "foreign":
+			case "foreign":
 				foreign = true
 			default:
 				return fmt.Errorf("%s: component %s on %s", s.key, c.ID, inv.Labels["zone"])
