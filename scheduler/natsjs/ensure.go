@@ -23,7 +23,7 @@ const statusSubject = "wadm.status."
 
 // ledgerConfig is how a missing ledger is created when the caller does not say.
 // Discard new and no age: a claim must never be evicted, a full ledger refuses.
-// The keeper of the claims makes the same stream when it starts first.
+// The server says: there the keeper of the claims makes the stream.
 func ledgerConfig(name string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:         name,
