@@ -114,11 +114,11 @@ const (
 
 // due is when a host must be looked after if it does not speak before.
 func due(h *lattice.Host) time.Time {
-	if interval := h.Interval(); h.Silent {
+	interval := h.Interval()
+	if h.Silent {
 		return h.LastSeen.Add(2*interval + lossGrace)
-	} else {
-		return h.LastSeen.Add(interval + beatGrace)
 	}
+	return h.LastSeen.Add(interval + beatGrace)
 }
 
 // spoke keeps hostWake a lower bound of what is due after a sign of life. A host

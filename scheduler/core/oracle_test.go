@@ -157,16 +157,6 @@ func verify(w *world) (problems []string) {
 
 func key(d demand) string { return d.app + "/" + d.spread }
 
-// adopter finds a spread that can take in an instance with the name of another.
-func adopter(ds []demand, h *host, i *workload, have map[string]int) int {
-	return slices.IndexFunc(ds, func(d demand) bool {
-		if d.app != i.annotations[lattice.AnnotationApp] || !d.fits(h) {
-			return false
-		}
-		return d.daemon && (d.count == int(i.max) || i.max == 1) || !d.daemon && have[key(d)]+int(i.max) <= d.count
-	})
-}
-
 func (i *workload) ours() bool {
 	return i.annotations[lattice.AnnotationManagedBy] == lattice.ManagedBy
 }

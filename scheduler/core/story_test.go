@@ -377,7 +377,7 @@ func workloadOptions(t *testing.T, args []string) (opts map[string]string, confi
 			sc.Instances = count
 		case "spread":
 			sp := manifest.Spread{Name: n, Requirements: map[string]string{}}
-			for _, kv := range strings.Split(detail, ",") {
+			for kv := range strings.SplitSeq(detail, ",") {
 				k, v, _ := strings.Cut(kv, "=")
 				if k == "weight" {
 					w, err := strconv.ParseUint(v, 10, 64)
