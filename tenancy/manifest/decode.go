@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -94,17 +95,7 @@ type shape struct {
 }
 
 func (s shape) knows(field string) bool {
-	for _, f := range s.fields {
-		if f == field {
-			return true
-		}
-	}
-	for _, f := range s.also {
-		if f == field {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.fields, field) || slices.Contains(s.also, field)
 }
 
 // typed gives the values of YAML scalars their types; JSON has them already.

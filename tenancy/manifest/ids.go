@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -187,9 +188,9 @@ func SecretValue(s Secret, p Policy) (map[string]string, error) {
 
 // Policy gives the policy of that name; of several the last counts.
 func (m *Manifest) Policy(name string) (Policy, bool) {
-	for i := len(m.Spec.Policies) - 1; i >= 0; i-- {
-		if m.Spec.Policies[i].Name == name {
-			return m.Spec.Policies[i], true
+	for _, p := range slices.Backward(m.Spec.Policies) {
+		if p.Name == name {
+			return p, true
 		}
 	}
 	return Policy{}, false

@@ -8,8 +8,6 @@ import (
 	"wadm/tenancy/manifest"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func TestScalerIDsAreThoseThatRunningWorkloadsCarry(t *testing.T) {
 	t.Parallel()
 	for want, parts := range map[string][]string{
@@ -91,7 +89,7 @@ func TestManifestGivesTheIDsOfItsScalers(t *testing.T) {
 	}
 
 	web := &manifest.Component{Name: "web-ui", Properties: manifest.Properties{
-		Image:   ptr("registry.example.com/ui:1.0.0"),
+		Image:   new("registry.example.com/ui:1.0.0"),
 		Config:  []manifest.Config{{Name: "lang", Properties: map[string]string{}}, {Name: "shared-cfg"}},
 		Secrets: []manifest.Secret{{Name: "api-key"}},
 	}}
@@ -118,7 +116,7 @@ func TestIDsAreDerivedFromNames(t *testing.T) {
 			t.Errorf("%q, %q: %q, want %q", c.app, c.component, got, c.want)
 		}
 	}
-	if got := manifest.ComponentID("any", "any", ptr("http_server")); got != "http_server" {
+	if got := manifest.ComponentID("any", "any", new("http_server")); got != "http_server" {
 		t.Errorf("explicit id: %q", got)
 	}
 	shared := &manifest.Component{Name: "mine", Properties: manifest.Properties{Application: &manifest.SharedRef{Name: "Base-App", Component: "http"}}}
@@ -139,8 +137,8 @@ func TestIDsAreDerivedFromNames(t *testing.T) {
 func TestLinkFromSharedComponentBelongsToItsOwner(t *testing.T) {
 	t.Parallel()
 	source := &manifest.Component{Name: "s", Properties: manifest.Properties{Application: &manifest.SharedRef{Name: "base", Component: "http"}}}
-	target := &manifest.Component{Name: "t", Properties: manifest.Properties{ID: ptr("explicit")}}
-	l := &manifest.Link{Namespace: "wasi", Package: "http", Interfaces: []string{"a", "b"}, Name: ptr("other"),
+	target := &manifest.Component{Name: "t", Properties: manifest.Properties{ID: new("explicit")}}
+	l := &manifest.Link{Namespace: "wasi", Package: "http", Interfaces: []string{"a", "b"}, Name: new("other"),
 		Source: &manifest.LinkEnd{Config: []manifest.Config{{Name: "c", Properties: map[string]string{}}}},
 		Target: manifest.LinkTarget{LinkEnd: manifest.LinkEnd{Secrets: []manifest.Secret{{Name: "k"}}}}}
 	want := manifest.ScalerID("LinkScaler", "base", "other", "base-http", "explicit", "wasi", "http", "a", "b", "my_app-c", "SECRET_my_app-k")
@@ -152,7 +150,7 @@ func TestLinkFromSharedComponentBelongsToItsOwner(t *testing.T) {
 func TestSecretIsStoredAsAReference(t *testing.T) {
 	t.Parallel()
 	p := manifest.Policy{Name: "nats-kv", Type: manifest.PolicySecret, Properties: map[string]string{"backend": "nats-kv", "b": "<2>", "a": "1"}}
-	got, err := manifest.SecretValue(manifest.Secret{Name: "api-password", Policy: "nats-kv", Key: "pw", Version: ptr("2")}, p)
+	got, err := manifest.SecretValue(manifest.Secret{Name: "api-password", Policy: "nats-kv", Key: "pw", Version: new("2")}, p)
 	if err != nil {
 		t.Fatal(err)
 	}

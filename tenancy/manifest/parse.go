@@ -46,7 +46,7 @@ func Parse(data []byte, contentType string, present bool, b Budget) (*Manifest, 
 		}
 		return m, nil
 	default:
-		return nil, fmt.Errorf("Unsupported content type %s given. Wadm supports YAML and JSON", clip(contentType)) //nolint:revive,staticcheck // clients know these words
+		return nil, fmt.Errorf("Unsupported content type %s given. Wadm supports YAML and JSON", clip(contentType)) //nolint:staticcheck // clients know these words
 	}
 }
 

@@ -79,7 +79,7 @@ spec:
 			"version": "1.10", "a": "", "b": "~", "c": "null", "d": "0x10", "e": "x", "7": "8",
 		}},
 		Spec: manifest.Spec{
-			Components: []manifest.Component{{Name: "1_000", Type: manifest.TypeComponent, Properties: manifest.Properties{Image: ptr("5")}}},
+			Components: []manifest.Component{{Name: "1_000", Type: manifest.TypeComponent, Properties: manifest.Properties{Image: new("5")}}},
 			Policies:   []manifest.Policy{{Name: "1", Type: "2", Properties: map[string]string{"k": "4"}}},
 		},
 	}

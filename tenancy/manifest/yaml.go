@@ -223,9 +223,9 @@ func (n *node) resolved() (*node, *fault) {
 			if f != nil {
 				switch {
 				case n.kind == sequence:
-					f.within("[" + strconv.Itoa(i) + "]")
+					f = f.within("[" + strconv.Itoa(i) + "]")
 				case i%2 == 1 && n.list[i-1].isString():
-					f.within(clip(n.list[i-1].str))
+					f = f.within(clip(n.list[i-1].str))
 				}
 				return nil, f
 			}
