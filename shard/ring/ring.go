@@ -47,9 +47,9 @@ const (
 )
 
 var (
-	// ErrParams: the parameters cannot make a ring, or this build cannot follow them.
+	// ErrParams means that the parameters cannot make a ring, or this build cannot follow them.
 	ErrParams = errors.New("ring parameters not usable")
-	// ErrMembers: the members cannot make a ring.
+	// ErrMembers means that the members cannot make a ring.
 	ErrMembers = errors.New("ring members not usable")
 )
 
