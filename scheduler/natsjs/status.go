@@ -1,6 +1,7 @@
 package natsjs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -134,8 +135,20 @@ func (p *Statuses) Publish(ctx context.Context, key tenancy.LatticeKey, app stri
 	return nil
 }
 
+// told reports whether data is what the stream says already: a new owner does
+// not know what its predecessor has published. Not knowing counts as no.
+func (p *Statuses) told(ctx context.Context, subject string, data []byte) bool {
+	limited, cancel := context.WithTimeout(ctx, p.s.cfg.AppendTimeout)
+	defer cancel()
+	m, err := p.s.nc.RequestWithContext(limited, p.s.api+"DIRECT.GET."+p.s.cfg.Status+"."+subject, nil)
+	return err == nil && header(m, "Status") == "" && header(m, "Nats-Subject") == subject && bytes.Equal(m.Data, data)
+}
+
 // store publishes one status until the stream has it.
 func (p *Statuses) store(ctx context.Context, key tenancy.LatticeKey, account, subject string, data []byte) error {
+	if p.told(ctx, subject, data) {
+		return nil
+	}
 	for try := 0; ; try++ {
 		limited, cancel := context.WithTimeout(ctx, p.s.cfg.AppendTimeout)
 		_, err := p.s.js.Publish(limited, subject, data, jetstream.WithExpectStream(p.s.cfg.Status), jetstream.WithRetryAttempts(0))

@@ -282,6 +282,27 @@ func TestStatusesAreStoredByteCompatible(t *testing.T) {
 	}
 }
 
+// TestASuccessorRepeatsNoStatus: whoever takes an application over publishes
+// what it finds, which is what the stream says already.
+func TestASuccessorRepeatsNoStatus(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	key := lattice1("default")
+	for _, kind := range []tenancy.StatusType{tenancy.StatusDeployed, tenancy.StatusDeployed, tenancy.StatusReconciling} {
+		p := natsjs.NewStatuses(open(t, srv.Connect(t), natsjs.Config{}))
+		if err := p.Publish(t.Context(), key, "app", tenancy.Status{Status: tenancy.StatusInfo{Type: kind}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, err := srv.JetStream(t).Stream(t.Context(), "wadm_status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := st.CachedInfo().State.Msgs; n != 2 {
+		t.Errorf("%d statuses stored, want 2", n)
+	}
+}
+
 func TestOnlyTheNewestStatusIsStoredAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
