@@ -63,7 +63,8 @@ func wait(ctx context.Context, release chan struct{}) error {
 
 func TestRequestsOfOneApplicationKeepTheirOrder(t *testing.T) {
 	t.Parallel()
-	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{})
+	// A slow machine must not decide.
+	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{RequestTimeout: time.Minute})
 	// Everything is sent before the first answer arrives: puts of several
 	// applications, each followed by a deploy that needs it.
 	const apps, versions = 5, 20
@@ -85,7 +86,7 @@ func TestRequestsOfOneApplicationKeepTheirOrder(t *testing.T) {
 		}
 	}
 	for range apps * versions * 2 {
-		m, err := replies.NextMsg(20 * time.Second)
+		m, err := replies.NextMsg(time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
