@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"wadm/config"
 	"wadm/config/natsconn"
 	"wadm/config/natsconn/embedded"
 	"wadm/tenancy/api"
@@ -124,9 +123,6 @@ func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, st
 		return err
 	}
 	defer fleet.close()
-	cfg := config.Config{
-		InstanceID: "dev", DrainTimeout: devDrain, NATS: config.NATS{Server: url}, Admin: config.Admin{Address: o.httpAdmin},
-	}.WithDefaults()
 
 	// The view outlives the server, so that its stopping is seen too.
 	looking, endView := context.WithCancel(context.WithoutCancel(ctx))
@@ -134,11 +130,7 @@ func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, st
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer endView()
-		err := run(gctx, cfg, environ, log)
-		if err == nil && gctx.Err() == nil {
-			err = errors.New("server ended by itself")
-		}
-		return err
+		return o.runInstances(gctx, url, environ, log)
 	})
 	group.Go(func() error { return view.run(looking) })
 	group.Go(func() error { return watch.run(looking) })

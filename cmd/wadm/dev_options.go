@@ -23,6 +23,8 @@ var devExamples embed.FS
 const (
 	mostDevLattices = 1000
 	mostDevHosts    = 1000
+	// mostDevInstances share one process, and its memory.
+	mostDevInstances = 16
 )
 
 // errDevHelp says that help was asked for and has been given.
@@ -34,6 +36,7 @@ type devOptions struct {
 	port              int
 	data              string
 	lattices, hosts   int
+	instances         int
 	heartbeat         time.Duration
 	manifests         []string
 	exitWhenConverged bool
@@ -52,6 +55,7 @@ func parseDev(args []string, stdout io.Writer) (devOptions, error) {
 	f.StringVar(&o.data, "data", "", "folder to keep everything in; without it nothing is left behind")
 	f.IntVar(&o.lattices, "lattices", 2, "number of lattices")
 	f.IntVar(&o.hosts, "hosts", 3, "simulated hosts per lattice, labelled zone=a, b, c in turn")
+	f.IntVar(&o.instances, "instances", 1, "servers that share the lattices, named wadm-1, wadm-2, … if several")
 	f.DurationVar(&o.heartbeat, "heartbeat", time.Second, "time between heartbeats of a simulated host")
 	f.StringArrayVarP(&o.manifests, "manifest", "f", nil, "deploy this file in every lattice, instead of the examples; may be repeated")
 	f.BoolVar(&o.exitWhenConverged, "exit-when-converged", false, "end when the applications are deployed (0) or one failed and nothing is tried any more (7)")
@@ -88,6 +92,8 @@ be read, 7 an application failed (--exit-when-converged), 8 --timeout passed.
 		return o, fmt.Errorf("--lattices %d is not within 1 to %d", o.lattices, mostDevLattices)
 	case o.hosts < 0 || o.hosts > mostDevHosts:
 		return o, fmt.Errorf("--hosts %d is not within 0 to %d", o.hosts, mostDevHosts)
+	case o.instances < 1 || o.instances > mostDevInstances:
+		return o, fmt.Errorf("--instances %d is not within 1 to %d", o.instances, mostDevInstances)
 	case o.port < 0 || o.port > 65535:
 		return o, fmt.Errorf("--port %d is no port", o.port)
 	case o.heartbeat < 100*time.Millisecond:
