@@ -3,34 +3,34 @@ package shard
 import "errors"
 
 var (
-	// ErrFenced: the condition of a write did not hold, because a newer record of
+	// ErrFenced means that the condition of a write did not hold, because a newer record of
 	// the key exists. As the cause of an owner's context: a newer claim exists,
 	// nothing may be written or acknowledged any more.
 	ErrFenced = errors.New("fenced by a newer record")
-	// ErrBusy: the write was refused for a passing reason and is not stored. It may be repeated at once.
+	// ErrBusy means that the write was refused for a passing reason and is not stored. It may be repeated at once.
 	ErrBusy = errors.New("store is busy with this key")
-	// ErrUnknownOutcome: the write may be stored, now or later, or not at all.
+	// ErrUnknownOutcome means that the write may be stored, now or later, or not at all.
 	ErrUnknownOutcome = errors.New("outcome of the write is unknown")
 	// ErrHandOver is the cause of an owner's context when the claim is to be given
 	// up on purpose. The claim is still valid: state may be saved before returning.
 	ErrHandOver = errors.New("claim is to be handed over")
-	// ErrSuperseded: another single instance was started later and owns everything.
+	// ErrSuperseded means that another single instance was started later and owns everything.
 	ErrSuperseded = errors.New("superseded by another instance")
-	// ErrQuarantine: it is too early for an effect; the previous owner's last ones
+	// ErrQuarantine means that it is too early for an effect; the previous owner's last ones
 	// may still be under way.
 	ErrQuarantine = errors.New("previous owner's effects may still be under way")
-	// ErrUnhealthy: the ledger has not answered recently enough for this instance to
+	// ErrUnhealthy means that the ledger has not answered recently enough for this instance to
 	// be sure that it still owns anything.
 	ErrUnhealthy = errors.New("ledger has not answered recently")
-	// ErrNotReady: the instance is still starting.
+	// ErrNotReady means that the instance is still starting.
 	ErrNotReady = errors.New("not ready yet")
-	// ErrForeignRing: the agreed view is placed by another build or with other
+	// ErrForeignRing means that the agreed view is placed by another build or with other
 	// parameters. Following it would claim keys that are others'.
 	ErrForeignRing = errors.New("the view's ring fingerprint is not this instance's")
-	// ErrForeignView: the agreed view is of a schema this build does not know.
+	// ErrForeignView means that the agreed view is of a schema this build does not know.
 	ErrForeignView = errors.New("the view's schema is newer than this instance")
-	// ErrBadKey: the key is not two tokens of the allowed alphabet.
+	// ErrBadKey means that the key is not two tokens of the allowed alphabet.
 	ErrBadKey = errors.New("key not allowed")
-	// ErrBadRecord: a stored or received record cannot be understood.
+	// ErrBadRecord means that a stored or received record cannot be understood.
 	ErrBadRecord = errors.New("record not understood")
 )

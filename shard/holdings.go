@@ -40,68 +40,6 @@ func (s State) String() string {
 	}
 }
 
-// HoldingsConfig tunes Holdings. The zero value works.
-type HoldingsConfig struct {
-	// Parallel is the most claims being written at a time; default 64. Too small
-	// makes a take-over slow, too large floods the ledger after a crash.
-	Parallel int
-	// Rate is the most claims begun per second, with bursts of Parallel; default 5000.
-	Rate float64
-	// MaxRecovering is the most keys that are claimed but have not recovered yet,
-	// each counted for at most RecoverLimit; 0: no limit.
-	MaxRecovering int
-	// RecoverLimit ends a key's recovery as far as counting goes; default 5 s.
-	RecoverLimit time.Duration
-	// HandOff is how long a living holder's release is awaited before its claim is
-	// taken over; default 5 s. It must exceed the time an owner needs to stop.
-	HandOff time.Duration
-	// Quarantine is how long after a holder fell silent its last effects may
-	// arrive; default 2.3 s = 1 s of self-health, 5 % for clocks that run at
-	// different rates, 1.25 s from the last check to the wire and over it.
-	Quarantine time.Duration
-	// Settle is the least time between a claim that took over without a release
-	// and its first effect, whatever the silence was; default 250 ms. It covers a
-	// holder that lived unheard and learns of the claim only by watching.
-	Settle time.Duration
-	// MaxDraining is the most keys being given up at a time, each counted for at
-	// most DrainSlot; defaults 64 and 1 s. Giving up everything at once would leave
-	// the last ones without an owner for as long as all of them take.
-	MaxDraining int
-	DrainSlot   time.Duration
-	// BackOffMin and BackOffMax bound the pause after own or a claim failed;
-	// defaults 100 ms and 5 s. It doubles per failure in a row.
-	BackOffMin, BackOffMax time.Duration
-	// Pass is the interval of the full want-and-have comparison; default 5 s.
-	Pass time.Duration
-}
-
-// WithDefaults fills what is zero.
-func (c HoldingsConfig) WithDefaults() HoldingsConfig {
-	set := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	if c.Parallel == 0 {
-		c.Parallel = 64
-	}
-	if c.Rate == 0 {
-		c.Rate = 5000
-	}
-	if c.MaxDraining == 0 {
-		c.MaxDraining = 64
-	}
-	set(&c.DrainSlot, time.Second)
-	set(&c.RecoverLimit, 5*time.Second)
-	set(&c.HandOff, 5*time.Second)
-	set(&c.Quarantine, 2300*time.Millisecond)
-	set(&c.Settle, 250*time.Millisecond)
-	set(&c.BackOffMin, 100*time.Millisecond)
-	set(&c.BackOffMax, 5*time.Second)
-	set(&c.Pass, 5*time.Second)
-	return c
-}
-
 // Standing says what is known of a key's holder.
 type Standing struct {
 	// Alive: its release is awaited before its claim is taken over.

@@ -31,11 +31,8 @@ func (l *ledger) put(k shard.Key, r shard.Record, expect uint64) (uint64, bool) 
 
 // op is a write under way.
 type op struct {
-	by     *modelInstance
-	a      shard.Action
-	stored bool // it was stored, the answer is still to come
-	seq    uint64
-	ok     bool
+	by *modelInstance
+	a  shard.Action
 }
 
 type late struct {

@@ -77,7 +77,7 @@ func (r *Roster) Propose(now time.Time) (*Proposal, time.Time) {
 		}
 		mature = mature || !at.After(now)
 		turn := at.Add(rank)
-		if at == drainAt && slices.Contains(c.draining, r.me.ID) {
+		if at.Equal(drainAt) && slices.Contains(c.draining, r.me.ID) {
 			turn = at // who wants to leave asks for itself at once
 		}
 		if !turn.After(now) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -59,9 +60,7 @@ func (o *owners) held() map[shard.Key]shard.Claim {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	m := map[shard.Key]shard.Claim{}
-	for k, c := range o.active {
-		m[k] = c
-	}
+	maps.Copy(m, o.active)
 	return m
 }
 

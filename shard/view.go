@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -133,9 +134,7 @@ func (v View) Ring() (*ring.Ring, error) {
 func (v View) clone() View {
 	v.Members = slices.Clone(v.Members)
 	over := make(map[Key]MemberID, len(v.Overrides))
-	for k, id := range v.Overrides {
-		over[k] = id
-	}
+	maps.Copy(over, v.Overrides)
 	v.Overrides = over
 	return v
 }
