@@ -3,6 +3,7 @@ package natskv_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -34,9 +35,7 @@ func (m *member) keys() map[shard.Key]uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := make(map[shard.Key]uint64, len(m.held))
-	for k, e := range m.held {
-		c[k] = e
-	}
+	maps.Copy(c, m.held)
 	return c
 }
 
@@ -85,13 +84,10 @@ func (f *fleet) own(ctx context.Context, m *member, js jetstream.JetStream, c sh
 	}
 	// The append that comes before the first effect.
 	msg := nats.NewMsg(natskv.CommandSubject + "." + string(c.Key))
-	for {
-		actx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		_, err := js.PublishMsg(actx, msg, jetstream.WithExpectLastSequenceForSubject(c.Epoch, natskv.ClaimSubject+"."+string(c.Key)))
-		cancel()
-		if err == nil {
-			break
-		}
+	actx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	_, err := js.PublishMsg(actx, msg, jetstream.WithExpectLastSequenceForSubject(c.Epoch, natskv.ClaimSubject+"."+string(c.Key)))
+	cancel()
+	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -247,7 +243,7 @@ func TestAFleetOverNATSInFakeTime(t *testing.T) {
 			m.cancel()
 		}
 		for _, m := range append(f.members, all[1]) {
-			<-m.done
+			_ = <-m.done // it was cancelled, so its error says nothing
 		}
 		if s := f.effects.Stale(); len(s) > 0 {
 			t.Errorf("stale effects: %v", s)
@@ -287,7 +283,7 @@ func TestFourInstancesTwoHundredKeysInRealTime(t *testing.T) {
 			m.cancel()
 		}
 		for _, m := range all {
-			<-m.done
+			_ = <-m.done // it was cancelled, so its error says nothing
 		}
 	})
 	whole := func() bool {
@@ -372,7 +368,7 @@ func TestARestartOfNATSMovesNothing(t *testing.T) {
 			m.cancel()
 		}
 		for _, m := range all {
-			<-m.done
+			_ = <-m.done // it was cancelled, so its error says nothing
 		}
 	})
 	ready := func() bool {

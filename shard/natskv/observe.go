@@ -142,7 +142,7 @@ type DrainReply struct {
 	Already bool `json:"already,omitempty"`
 }
 
-// ErrNoInstance: nobody answers under that name.
+// ErrNoInstance means that nobody answers under that name.
 var ErrNoInstance = errors.New("no such instance answers")
 
 // RequestDrain asks an instance to give everything up and end. It returns once
