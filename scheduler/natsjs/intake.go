@@ -19,7 +19,7 @@ import (
 // emptied without waiting for any lattice.
 const inboxDepth = 1 << 16
 
-// ErrStopped: the intake's Run has ended.
+// ErrStopped means that the intake's Run has ended.
 var ErrStopped = errors.New("intake stopped")
 
 // Intake delivers the events of lattices. It implements [scheduler.Intake].

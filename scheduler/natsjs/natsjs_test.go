@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -145,12 +146,7 @@ func (o *owner) seen() []string {
 func (o *owner) has(s string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, g := range o.got {
-		if g == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(o.got, s)
 }
 
 func (o *owner) gapCount() int {

@@ -62,9 +62,7 @@ func proxied(t testing.TB, srv *natstest.Server) (*nats.Conn, *wire) {
 			}
 		}
 	}
-	all.Add(1)
-	go func() {
-		defer all.Done()
+	all.Go(func() {
 		for {
 			client, err := ln.Accept()
 			if err != nil {
@@ -86,7 +84,7 @@ func proxied(t testing.TB, srv *natstest.Server) (*nats.Conn, *wire) {
 			go carry(server, client, &w.dropRequests)
 			go carry(client, server, &w.dropAnswers)
 		}
-	}()
+	})
 	through, err := nats.Connect("nats://"+ln.Addr().String(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.IgnoreDiscoveredServers())
 	if err != nil {
 		t.Fatal(err)
