@@ -67,15 +67,17 @@ type Scheduler struct {
 
 // panics counts the crashes of a lattice's worker.
 type panics struct {
-	n     int
-	until time.Time
+	n           int
+	last, until time.Time
 }
 
-// A lattice whose worker panics for the third time rests, so that its input
+// A lattice whose worker panics for the third time within the hour rests, so that its input
 // can't occupy the process.
 const (
 	panicsAllowed = 3
 	panicRest     = 5 * time.Minute
+	// panicMemory is how long after a panic another one counts as its repetition.
+	panicMemory = time.Hour
 )
 
 // New returns a scheduler that acts for nothing yet; see Own.
@@ -109,8 +111,7 @@ func (s *Scheduler) Own(ctx context.Context, c Claim) error {
 		s.mu.Unlock()
 	}()
 	err := w.run(ctx)
-	var p *crash
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*crash](err); ok {
 		s.Stats.Panics.Add(1)
 		log.Error("worker panicked", "panic", p.value, "event", string(w.lastInput), "stack", string(p.stack))
 		s.countPanic(c.Key)
@@ -142,10 +143,14 @@ func (s *Scheduler) rest(ctx context.Context, key tenancy.LatticeKey, log *slog.
 func (s *Scheduler) countPanic(key tenancy.LatticeKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.panics[key]
+	p, now := s.panics[key], time.Now()
+	if now.Sub(p.last) > panicMemory {
+		p.n = 0
+	}
 	p.n++
+	p.last = now
 	if p.n >= panicsAllowed {
-		p.until = time.Now().Add(panicRest)
+		p.until = now.Add(panicRest)
 	}
 	s.panics[key] = p
 }

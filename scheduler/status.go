@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 // text has changed: a large deploy changes it with every instance, and nobody
 // reads that fast. A change of type goes out at once.
 const statusPause = 100 * time.Millisecond
+
+// publishTimeout bounds one try to publish.
+const publishTimeout = 5 * time.Second
 
 // statusQueue holds the newest unpublished status of each application. Its
 // goroutine exists only while there is something to publish.
@@ -49,6 +53,15 @@ func (q *statusQueue) put(app string, st tenancy.Status) (news, start bool) {
 	}
 	start, q.busy = !q.busy, true
 	return news, start
+}
+
+// again puts a status back that could not be published, unless there is a newer one.
+func (q *statusQueue) again(app string, st tenancy.Status) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, newer := q.waiting[app]; !newer {
+		q.waiting[app] = st
+	}
 }
 
 // next takes a status that is due; wait is how long there is none, zero when
@@ -115,10 +128,17 @@ func (w *worker) publishStatuses(ctx context.Context) {
 			w.statuses.rest(ctx, wait)
 			continue
 		}
-		if err := w.s.deps.Statuses.Publish(ctx, w.claim.Key, app, st); err != nil {
+		// Bounded, so that the claim is looked at again before the next try.
+		limited, cancel := context.WithTimeout(ctx, publishTimeout)
+		err := w.s.deps.Statuses.Publish(limited, w.claim.Key, app, st)
+		cancel()
+		switch {
+		case err == nil:
+			w.s.Stats.Statuses.Add(1)
+		case errors.Is(err, context.DeadlineExceeded):
+			w.statuses.again(app, st)
+		default:
 			w.log.Warn("status not published", "app", app, "error", err)
-			continue
 		}
-		w.s.Stats.Statuses.Add(1)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -220,6 +221,7 @@ func (w *worker) followDesired(ctx context.Context) {
 	reread := time.NewTicker(w.s.cfg.Reread)
 	defer reread.Stop()
 	retry := time.Second
+	changes := map[string]string{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -236,7 +238,19 @@ func (w *worker) followDesired(ctx context.Context) {
 		}
 		reread.Reset(w.s.cfg.Reread)
 		retry = time.Second
+		// An application that was deleted and put again lost its status with the
+		// delete, even if its manifest is what it was.
+		var again []string
+		for app := range apps {
+			id, _ := w.s.deps.Desired.Cause(w.claim.Key, app)
+			if before, known := changes[app]; known && before != id {
+				again = append(again, app)
+			}
+			changes[app] = id
+		}
+		maps.DeleteFunc(changes, func(app, _ string) bool { _, there := apps[app]; return !there })
 		w.post(ctx, input{cause: causeCatalog, decide: func(st *core.State, now time.Time) (core.Decision, error) {
+			st.Republish(again)
 			return st.Desired(apps, now)
 		}})
 	}

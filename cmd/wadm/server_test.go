@@ -313,3 +313,38 @@ func awaitStatus(ctx context.Context, t *testing.T, c *api.Client, app string, w
 	}
 	t.Fatalf("status of %s is %+v, want %s", app, last, want)
 }
+
+// TestRedeployAfterDeleteHasAStatus: deleting an application takes its status
+// away; putting and deploying the same one at once brings it back.
+func TestRedeployAfterDeleteHasAStatus(t *testing.T) {
+	t.Parallel()
+	ns := natstest.Start(t)
+	nc := ns.Connect(t)
+	sim, err := simhost.New(nc, "default", simhost.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sim.Close)
+	if _, err := sim.AddHost(simhost.HostConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	start(t, ns.URL(), slog.New(slog.DiscardHandler))
+	client, err := api.NewClient(nc, api.ClientConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for range 20 {
+		if _, err := client.Put(ctx, []byte(hello), ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Deploy(ctx, "hello", nil); err != nil {
+			t.Fatal(err)
+		}
+		awaitStatus(ctx, t, client, "hello", tenancy.StatusDeployed)
+		if _, err := client.Delete(ctx, "hello", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

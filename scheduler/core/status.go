@@ -277,3 +277,12 @@ func (s *State) leftOf(name string) bool {
 	}
 	return len(s.appUnits[name]) > 0
 }
+
+// Republish has the statuses of applications told again with the next decision,
+// although they may be as they were: what was told may have been removed since.
+func (s *State) Republish(apps []string) {
+	for _, name := range apps {
+		delete(s.published, name)
+		s.dirty.apps[name] = true
+	}
+}

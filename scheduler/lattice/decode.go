@@ -21,6 +21,9 @@ var (
 // maxEvent bounds what is decoded, in bytes; the server's own limit is as large.
 const maxEvent = 8 << 20
 
+// maxHostID bounds a host's id, in bytes; real ones have 56.
+const maxHostID = 256
+
 type envelope struct {
 	SpecVersion string          `json:"specversion"`
 	ID          string          `json:"id"`
@@ -80,6 +83,9 @@ func DecodeEvent(data []byte) (Event, error) {
 	if !ok || env.Source == "" {
 		return Event{}, fmt.Errorf("decode event of type %.80q: %w", env.Type, ErrNotEvent)
 	}
+	if !addressable(env.Source) {
+		return Event{}, fmt.Errorf("decode event of host %.80q: no command could reach it: %w", env.Source, ErrNotEvent)
+	}
 	at, err := time.Parse(time.RFC3339Nano, env.Time)
 	if err != nil {
 		return Event{}, fmt.Errorf("decode event time: %w: %w", ErrNotEvent, err)
@@ -130,7 +136,7 @@ func (e *Event) fill(w wireEvent) error {
 		return need("provider_id", w.ProviderID)
 	case HealthCheckPassed, HealthCheckFailed, HealthCheckStatus:
 		e.Provider = Provider{ID: WorkloadID(w.ProviderID)}
-		if w.HostID != "" {
+		if addressable(w.HostID) {
 			e.Host = HostID(w.HostID)
 		}
 		return need("provider_id", w.ProviderID)
@@ -184,6 +190,20 @@ func DecodeInventory(data []byte) (Inventory, error) {
 		inv.Providers = append(inv.Providers, Provider{ID: WorkloadID(p.ID), Image: p.ImageRef, Annotations: nonNil(p.Annotations)})
 	}
 	return inv, nil
+}
+
+// addressable tells whether a host's id can be a token of a subject. One that
+// can't could be given work and never be told.
+func addressable(id string) bool {
+	if id == "" || len(id) > maxHostID {
+		return false
+	}
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c >= 0x7f || c == '.' || c == '*' || c == '>' {
+			return false
+		}
+	}
+	return true
 }
 
 func nonNil(m map[string]string) map[string]string {
