@@ -47,9 +47,6 @@ func TestAnyInstanceExplainsEveryLattice(t *testing.T) {
 		if _, err := c.Put(ctx, []byte(hello), ""); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Deploy(ctx, "hello", nil); err != nil {
-			t.Fatal(err)
-		}
 		clients[name] = c
 	}
 	for deadline := time.Now().Add(40 * time.Second); servers["one"].scheduler.Owned() == 0 || servers["two"].scheduler.Owned() == 0 ||
@@ -59,27 +56,36 @@ func TestAnyInstanceExplainsEveryLattice(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	for _, c := range clients {
+		if _, err := c.Deploy(ctx, "hello", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	owners := map[string]int{}
 	for name, c := range clients {
 		awaitStatus(ctx, t, c, "hello", tenancy.StatusDeployed)
 		if _, err := c.Explain(ctx, "hello"); err != nil {
 			t.Fatal(err)
 		}
-		// The instance itself is asked too, so that each is asked for what the other owns.
+		// The instances themselves are asked too, so that each is asked for what the
+		// other owns. A lattice may just have moved: then its owner still gathers.
 		key := tenancy.LatticeKey{Tenant: tenancy.DefaultTenant, Lattice: name}
 		for asked, s := range servers {
-			raw, err := s.explain(ctx, key, "hello")
-			if err != nil {
-				t.Errorf("%s of %s: %v", asked, name, err)
-				continue
-			}
 			var x explanation
-			if err := json.Unmarshal(raw, &x); err != nil {
-				t.Fatalf("%v: %s", err, raw)
+			for ; !x.Gathered; time.Sleep(10 * time.Millisecond) {
+				raw, err := s.explain(ctx, key, "hello")
+				if errors.Is(err, api.ErrNoOwner) && ctx.Err() == nil {
+					continue
+				}
+				if err != nil {
+					t.Fatalf("%s of %s: %v", asked, name, err)
+				}
+				if err := json.Unmarshal(raw, &x); err != nil {
+					t.Fatalf("%v: %s", err, raw)
+				}
 			}
-			// A lattice may just have moved; then its owner is still gathering.
-			if x.App != "hello" || !x.Deployed || len(x.Scalers) != 3 || x.Gathered && (x.Status.Type != tenancy.StatusDeployed || x.Scalers[0].Have != 4) {
-				t.Errorf("%s of %s: %s", asked, name, raw)
+			if x.App != "hello" || !x.Deployed || len(x.Scalers) != 3 || x.Status.Type != tenancy.StatusDeployed || x.Scalers[0].Have != 4 {
+				t.Errorf("%s of %s: %+v", asked, name, x)
 			}
 			owners[x.Owner]++
 		}
