@@ -78,7 +78,7 @@ func TestOneTraceFromRequestToConfirmation(t *testing.T) {
 	sim, err := simhost.New(nc, "default", simhost.Config{OnCommand: func(r simhost.Record) {
 		mu.Lock()
 		defer mu.Unlock()
-		carried = append(carried, nats.Header(r.Header).Get("traceparent"))
+		carried = append(carried, r.Header.Get("traceparent"))
 	}})
 	if err != nil {
 		t.Fatal(err)
