@@ -280,7 +280,7 @@ func TestGuardHoldsEffectsBack(t *testing.T) {
 			t.Fatalf("after it, without permission: %v", p.calls)
 		}
 		cancel()
-		_ = <-done // it was cancelled, so its error says nothing
+		<-done //nolint:errcheck // it was cancelled, so its error says nothing
 	})
 }
 
@@ -311,7 +311,7 @@ func TestQuietHeartbeatTouchesNothing(t *testing.T) {
 			t.Errorf("%d calls besides %d acknowledgements: %v", got-acks, acks, p.calls[before:])
 		}
 		cancel()
-		_ = <-done // it was cancelled, so its error says nothing
+		<-done //nolint:errcheck // it was cancelled, so its error says nothing
 	})
 }
 
@@ -356,7 +356,7 @@ func TestUnreadableSnapshotIsSetAside(t *testing.T) {
 			t.Errorf("nothing was decided: %v", p.calls)
 		}
 		cancel()
-		_ = <-done // it was cancelled, so its error says nothing
+		<-done //nolint:errcheck // it was cancelled, so its error says nothing
 	})
 }
 
@@ -421,7 +421,7 @@ func TestNewestStatusReplacesTheWaitingOne(t *testing.T) {
 			t.Errorf("%d statuses published, last %+v", p.count("publish"), last)
 		}
 		cancel()
-		_ = <-done // it was cancelled, so its error says nothing
+		<-done //nolint:errcheck // it was cancelled, so its error says nothing
 	})
 }
 
@@ -464,6 +464,6 @@ func TestTextsOfStatusesArePublishedAtAHumanPace(t *testing.T) {
 			t.Errorf("%d statuses published: %v", len(types), types)
 		}
 		cancel()
-		_ = <-done // it was cancelled, so its error says nothing
+		<-done //nolint:errcheck // it was cancelled, so its error says nothing
 	})
 }
