@@ -133,7 +133,7 @@ func chaos(t *testing.T, seed uint64) {
 	}
 	for _, i := range dead {
 		i.cancel()
-		_ = <-i.done // dead: however it ended
+		<-i.done //nolint:errcheck // dead: however it ended
 	}
 	if s := r.effects.Stale(); t.Failed() || len(s) > 0 {
 		for _, s := range trace {
@@ -182,7 +182,7 @@ func pausing(t *testing.T, pause time.Duration) []string {
 		}()
 		return link, func() {
 			cancel()
-			_ = <-done // it was cancelled, so its error says nothing
+			<-done //nolint:errcheck // it was cancelled, so its error says nothing
 		}
 	}
 	for i := range 10 {
@@ -292,7 +292,7 @@ func TestAStuckOwnerDelaysNoOtherKey(t *testing.T) {
 		}
 		close(release)
 		delete(r.all, is[0].id)
-		_ = <-is[0].done // it lost everything, so its error says nothing
+		<-is[0].done //nolint:errcheck // it lost everything, so its error says nothing
 		r.mustCover("in the end")
 	})
 }

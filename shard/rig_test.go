@@ -58,7 +58,7 @@ func newRig(t *testing.T, keys int) *rig {
 			i.cancel()
 		}
 		for _, i := range r.all {
-			_ = <-i.done // it was cancelled, so its error says nothing
+			<-i.done //nolint:errcheck // it was cancelled, so its error says nothing
 		}
 		cancel()
 		wg.Wait()
