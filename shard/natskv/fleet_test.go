@@ -243,7 +243,7 @@ func TestAFleetOverNATSInFakeTime(t *testing.T) {
 			m.cancel()
 		}
 		for _, m := range append(f.members, all[1]) {
-			_ = <-m.done // it was cancelled, so its error says nothing
+			<-m.done //nolint:errcheck // it was cancelled, so its error says nothing
 		}
 		if s := f.effects.Stale(); len(s) > 0 {
 			t.Errorf("stale effects: %v", s)
@@ -283,7 +283,7 @@ func TestFourInstancesTwoHundredKeysInRealTime(t *testing.T) {
 			m.cancel()
 		}
 		for _, m := range all {
-			_ = <-m.done // it was cancelled, so its error says nothing
+			<-m.done //nolint:errcheck // it was cancelled, so its error says nothing
 		}
 	})
 	whole := func() bool {
@@ -368,7 +368,7 @@ func TestARestartOfNATSMovesNothing(t *testing.T) {
 			m.cancel()
 		}
 		for _, m := range all {
-			_ = <-m.done // it was cancelled, so its error says nothing
+			<-m.done //nolint:errcheck // it was cancelled, so its error says nothing
 		}
 	})
 	ready := func() bool {
