@@ -141,6 +141,9 @@ func (r *runner) prepare(ctx context.Context, wg *sync.WaitGroup) error {
 	defer cancel()
 	limit := time.AfterFunc(startLimit, cancel)
 	defer limit.Stop()
+	if err := r.watch(ctx, wg); err != nil {
+		return err
+	}
 	for i := range r.cfg.Lattices + max(0, r.cfg.Churning) {
 		name := fmt.Sprintf("l%d", i)
 		if i >= r.cfg.Lattices {
@@ -166,20 +169,23 @@ func (r *runner) prepare(ctx context.Context, wg *sync.WaitGroup) error {
 			return err
 		}
 	}
-	return r.await(ctx, wg)
+	return r.await(ctx)
 }
 
-// await connects the checkers and waits until everything is ready.
-func (r *runner) await(ctx context.Context, wg *sync.WaitGroup) error {
-	// The checkers live as long as the connection: until the run is over.
+// watch starts the checkers, before there is anything to see. They live as long as
+// the connection: until the run is over.
+func (r *runner) watch(ctx context.Context, wg *sync.WaitGroup) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	r.nc.SetClosedHandler(func(*nats.Conn) { end() })
 	js := r.nc.JetStream()
 	wg.Go(func() { r.ledger.follow(life, js) })
 	wg.Go(func() { r.wire.followEvents(life, js) })
 	wg.Go(func() { r.wire.followViews(life, js) })
-	wg.Go(func() { _ = r.wire.listen(life, r.nc.Conn) })
+	return r.wire.listen(life, wg, r.nc.Conn)
+}
 
+// await waits until everything is ready.
+func (r *runner) await(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, in := range r.base {
 		g.Go(func() error {

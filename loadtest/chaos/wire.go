@@ -44,6 +44,7 @@ type Wire struct {
 	mu       sync.Mutex
 	attempts []attempt
 	replies  map[string]int // reply subject → attempt
+	made     map[epochKey]int
 	acks     map[uint64]time.Time
 	events   map[string]uint64 // event id → stream sequence
 	appends  []appended
@@ -73,13 +74,13 @@ type digest struct {
 // NewWire has seen nothing.
 func NewWire() *Wire {
 	return &Wire{
-		begun: time.Now(), replies: map[string]int{}, acks: map[uint64]time.Time{}, events: map[string]uint64{},
+		begun: time.Now(), replies: map[string]int{}, made: map[epochKey]int{}, acks: map[uint64]time.Time{}, events: map[string]uint64{},
 		digests: map[uint64]digest{}, heard: map[shard.MemberID]time.Time{}, rings: map[uint64]*ring.Ring{},
 	}
 }
 
-// listen takes what passes until ctx ends.
-func (w *Wire) listen(ctx context.Context, nc *nats.Conn) error {
+// listen takes what passes from its return on until ctx ends.
+func (w *Wire) listen(ctx context.Context, wg *sync.WaitGroup, nc *nats.Conn) error {
 	// One channel for all, so that their order is kept.
 	ch := make(chan *nats.Msg, 1<<16)
 	for _, subject := range []string{natskv.ClaimSubject + ".>", natskv.CommandSubject + ".>", natskv.DefaultBeats + ".*", "$JS.ACK.>", "_INBOX.>"} {
@@ -87,16 +88,34 @@ func (w *Wire) listen(ctx context.Context, nc *nats.Conn) error {
 		if err != nil {
 			return fmt.Errorf("listen to %s: %w", subject, err)
 		}
-		defer func() { _ = sub.Unsubscribe() }()
+		context.AfterFunc(ctx, func() { _ = sub.Unsubscribe() })
 	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case m := <-ch:
-			w.take(m, time.Now())
+	if err := nc.Flush(); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case m := <-ch:
+				w.take(m, time.Now())
+			}
 		}
+	})
+	return nil
+}
+
+// held finds an answered claim by its epoch.
+func (w *Wire) held(k shard.Key, epoch uint64) (shard.Record, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i, ok := w.made[epochKey{k, epoch}]
+	if !ok {
+		return shard.Record{}, false
 	}
+	r, err := shard.DecodeRecord([]byte(w.attempts[i].body))
+	return r, err == nil && r.State == shard.Held
 }
 
 func (w *Wire) take(m *nats.Msg, now time.Time) {
@@ -171,6 +190,7 @@ func (w *Wire) reply(m *nats.Msg, now time.Time) {
 		a.failed = true
 	default:
 		a.seq = ack.Seq
+		w.made[epochKey{a.key, a.seq}] = i
 	}
 }
 
