@@ -21,7 +21,7 @@ LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 COMMANDS := $(notdir $(wildcard cmd/*))
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev test test-short test-cluster prop fuzz bench bench-once chaos chaos-long lint vet fmt fmt-check arch generate generate-check churn e2e ci clean
+.PHONY: help build dev test test-short test-cluster prop fuzz bench bench-once chaos chaos-long lint vet fmt fmt-check arch generate generate-check churn e2e ci clean chaos-proof
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-short: ## the tests that take seconds
 
 test-cluster: ## tests against NATS clusters of several servers
 	$(GO) test -race -tags cluster -timeout 30m $(PKG)
+
+chaos-proof: ## that the chaos suite would notice: mutations of the program, effects later than allowed
+	$(GO) test -count=1 -tags chaos -timeout 30m ./loadtest/chaos -run 'Mutation|Quarantine' -v
 
 chaos: ## real processes, broken on purpose, about 5 minutes
 	set -o pipefail; $(GO) test -count=1 -tags chaos -timeout 20m ./loadtest/chaos -run '^TestLong$$' -v -chaos.seeds 1-10 | grep -v 'inflict.go'
