@@ -43,6 +43,8 @@ type flight struct {
 	// change: the workload ran already, so the event alone does not confirm; the
 	// inventory does.
 	change bool
+	// repeatAt is when a command of a previous owner is sent once more; zero for our own.
+	repeatAt time.Time
 	// executed: the host has told that it did it, though not yet what came of it.
 	executed bool
 }
@@ -70,6 +72,25 @@ func (s *State) issue(c lattice.Command, change bool, now time.Time) {
 	if c.App != "" {
 		s.dirty.apps[c.App] = true
 	}
+}
+
+// repeatable tells whether a command of a previous owner should be sent again:
+// it was stored, but perhaps never sent. Nothing has shown it to have happened
+// although its host answers, and it is still what is wanted, so that it does no
+// harm if it happens twice.
+func (s *State) repeatable(t target, f *flight, now time.Time) bool {
+	h := s.obs.Hosts[t.Host]
+	if f.repeatAt.IsZero() || now.Before(f.repeatAt) || f.executed || h == nil || h.Silent {
+		return false
+	}
+	u := s.units[t.Workload]
+	switch {
+	case f.cmd.Kind == lattice.StopProvider, f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count == 0:
+		return u == nil || len(u.scalers) == 0
+	case f.cmd.Kind == lattice.StartProvider, f.cmd.Kind == lattice.ScaleComponent:
+		return u != nil && slices.ContainsFunc(u.scalers, func(sc *scaler) bool { return sc.image == f.cmd.Image && sc.app == f.cmd.App })
+	}
+	return false
 }
 
 func (s *State) fly(t target, f *flight) {
@@ -142,7 +163,7 @@ func (s *State) touch(t target) {
 // adopt takes over a command of a previous owner whose outcome is not known: it
 // may still happen, so it is not contradicted before its deadline.
 func (s *State) adopt(c lattice.Command, now time.Time) {
-	f := &flight{cmd: c, deadline: c.SentAt.Add(s.cfg.CommandDeadline), askAt: now, change: true}
+	f := &flight{cmd: c, deadline: c.SentAt.Add(s.cfg.CommandDeadline), askAt: now, change: true, repeatAt: now.Add(askAfter)}
 	t := targetOf(&c)
 	if !f.deadline.After(now) || t.Host == "" {
 		// Links and configurations are idempotent and quick: they are just compared again.

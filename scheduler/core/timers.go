@@ -87,6 +87,12 @@ func (s *State) overdue(t target, f *flight, now time.Time) {
 			s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
 		}
 		return
+	case s.repeatable(t, f, now):
+		// The predecessor may have stored it and died before it sent it.
+		c := f.cmd
+		s.land(t)
+		s.issue(c, true, now)
+		return
 	default:
 		f.askAt = now.Add(askAfter)
 		if t.Host != "" {
