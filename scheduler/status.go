@@ -135,6 +135,8 @@ func (w *worker) publishStatuses(ctx context.Context) {
 		switch {
 		case err == nil:
 			w.s.Stats.Statuses.Add(1)
+		case ctx.Err() != nil:
+			// The next owner tells its own.
 		case errors.Is(err, context.DeadlineExceeded):
 			w.statuses.again(app, st)
 		default:
