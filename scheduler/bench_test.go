@@ -94,8 +94,8 @@ type site struct {
 	pub       *nats.Conn
 }
 
-func (s *site) Ping(ctx context.Context, k tenancy.LatticeKey) ([]lattice.HostID, error) {
-	return s.ports.Ping(ctx, k)
+func (s *site) Ping(ctx context.Context, k tenancy.LatticeKey, expected []lattice.HostID) ([]lattice.HostID, error) {
+	return s.ports.Ping(ctx, k, expected)
 }
 func (s *site) Inventory(context.Context, tenancy.LatticeKey, lattice.HostID) (lattice.Inventory, error) {
 	return s.inventory, nil

@@ -116,7 +116,7 @@ type mute struct {
 	deep *atomic.Bool
 }
 
-func (m mute) Ping(context.Context, tenancy.LatticeKey) ([]lattice.HostID, error) {
+func (m mute) Ping(context.Context, tenancy.LatticeKey, []lattice.HostID) ([]lattice.HostID, error) {
 	return []lattice.HostID{"h", "mute"}, nil
 }
 

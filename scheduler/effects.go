@@ -125,19 +125,24 @@ func (w *worker) reply(ctx context.Context, cmd lattice.Command, r lattice.Reply
 // query asks the lattice something and hands the answer to the state.
 func (w *worker) query(ctx context.Context, q core.Query) {
 	w.s.Stats.Queries.Add(1)
+	var expected []lattice.HostID
+	if q.Kind == core.AskHosts {
+		expected = w.state.KnownHosts()
+	}
 	w.task(ctx, w.asking, func(ctx context.Context) {
-		answer := w.ask(ctx, q)
+		answer := w.ask(ctx, q, expected)
 		w.post(ctx, input{cause: causeAnswer, decide: func(st *core.State, now time.Time) (core.Decision, error) {
 			return answer(st, now), nil
 		}})
 	})
 }
 
-func (w *worker) ask(ctx context.Context, q core.Query) func(*core.State, time.Time) core.Decision {
+// ask puts a question; a roll call may end early once the expected hosts have answered.
+func (w *worker) ask(ctx context.Context, q core.Query, expected []lattice.HostID) func(*core.State, time.Time) core.Decision {
 	key, hosts := w.claim.Key, w.s.deps.Hosts
 	switch q.Kind {
 	case core.AskHosts:
-		ids, err := hosts.Ping(ctx, key)
+		ids, err := hosts.Ping(ctx, key, expected)
 		if err != nil {
 			w.log.Warn("roll call failed", "error", err)
 			return (*core.State).HostsFailed

@@ -110,8 +110,9 @@ type Intake interface {
 type Hosts interface {
 	// Send asks for a command. Epoch travels in a header.
 	Send(ctx context.Context, c Claim, cmd lattice.Command) lattice.Reply
-	// Ping lists the hosts that answer within the gather window.
-	Ping(ctx context.Context, key tenancy.LatticeKey) ([]lattice.HostID, error)
+	// Ping lists the hosts that answer within the gather window, which may end
+	// early once all that are expected have answered.
+	Ping(ctx context.Context, key tenancy.LatticeKey, expected []lattice.HostID) ([]lattice.HostID, error)
 	// Inventory asks one host for everything it runs.
 	Inventory(ctx context.Context, key tenancy.LatticeKey, host lattice.HostID) (lattice.Inventory, error)
 	// Links lists the links known to the host that answers.

@@ -104,7 +104,7 @@ func (p *ports) Send(_ context.Context, _ scheduler.Claim, c lattice.Command) la
 	}
 	return lattice.Reply{Outcome: lattice.Accepted}
 }
-func (p *ports) Ping(context.Context, tenancy.LatticeKey) ([]lattice.HostID, error) {
+func (p *ports) Ping(context.Context, tenancy.LatticeKey, []lattice.HostID) ([]lattice.HostID, error) {
 	return []lattice.HostID{"h"}, nil
 }
 func (p *ports) Inventory(_ context.Context, _ tenancy.LatticeKey, h lattice.HostID) (lattice.Inventory, error) {

@@ -169,7 +169,7 @@ func (w *world) startHost(t *testing.T, name, zone string) *host {
 		Dir: t.TempDir(),
 	})
 	w.eventually(t, time.Minute, "host "+name+" is there", func() error {
-		ids, err := w.control.Ping(w.ctx, key)
+		ids, err := w.control.Ping(w.ctx, key, nil)
 		if err != nil {
 			return err
 		}

@@ -46,6 +46,9 @@ type Config struct {
 	// GatherQuiet ends Ping early once that long nobody has answered any more,
 	// counted from the last answer. Default 300 ms.
 	GatherQuiet time.Duration
+	// GatherKnown replaces GatherQuiet when all expected hosts have answered, for a
+	// hand-over has to be quick. Default 30 ms.
+	GatherKnown time.Duration
 }
 
 // WithDefaults fills what is zero.
@@ -68,12 +71,15 @@ func (c Config) WithDefaults() Config {
 	if c.GatherQuiet == 0 {
 		c.GatherQuiet = 300 * time.Millisecond
 	}
+	if c.GatherKnown == 0 {
+		c.GatherKnown = 30 * time.Millisecond
+	}
 	return c
 }
 
 // Validate refuses what cannot work.
 func (c Config) Validate() error {
-	if c.Timeout < 0 || c.AskAgain < 0 || c.Gather < 0 || c.GatherQuiet < 0 {
+	if c.Timeout < 0 || c.AskAgain < 0 || c.Gather < 0 || c.GatherQuiet < 0 || c.GatherKnown < 0 {
 		return errors.New("control: times must not be negative")
 	}
 	if !isSubject(c.Prefix) {

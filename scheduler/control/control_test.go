@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -419,7 +420,7 @@ func TestPingGathersEveryHostOnce(t *testing.T) {
 	srv := natstest.Start(t, natstest.WithoutJetStream())
 	c := newClient(t, srv.Connect(t), control.Config{Gather: 10 * time.Second, GatherQuiet: 100 * time.Millisecond})
 	start := time.Now()
-	hosts, err := c.Ping(t.Context(), key)
+	hosts, err := c.Ping(t.Context(), key, nil)
 	if err != nil || len(hosts) != 0 {
 		t.Errorf("empty lattice: %v %v", hosts, err)
 	}
@@ -447,7 +448,7 @@ func TestPingGathersEveryHostOnce(t *testing.T) {
 	for _, hostile := range []string{"{", `{"success":true,"response":{"id":"a.>"}}`, `{"success":true,"response":null}`, `{"success":false,"message":"no"}`} {
 		s.listen(t, nc, "wasmbus.ctl.v1.default.host.ping", func(*nats.Msg) []byte { return []byte(hostile) })
 	}
-	hosts, err = c.Ping(t.Context(), key)
+	hosts, err = c.Ping(t.Context(), key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -466,8 +467,30 @@ func TestPingGathersEveryHostOnce(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Ping(ended, key); !errors.Is(err, context.Canceled) {
+	if _, err := c.Ping(ended, key, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended context: %v", err)
+	}
+}
+
+// TestARollCallIsShortOnceEverybodyExpectedHasAnswered has a quiet time so long
+// that only an early end can pass.
+func TestARollCallIsShortOnceEverybodyExpectedHasAnswered(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t, natstest.WithoutJetStream())
+	c := newClient(t, srv.Connect(t), control.Config{Gather: time.Hour, GatherQuiet: time.Hour, GatherKnown: 100 * time.Millisecond})
+	nc := srv.Connect(t)
+	var s script
+	for _, id := range []string{"A", "B", "NEW"} {
+		s.listen(t, nc, "wasmbus.ctl.v1.default.host.ping", func(*nats.Msg) []byte {
+			return fmt.Appendf(nil, `{"success":true,"message":"","response":{"id":%q}}`, id)
+		})
+	}
+	hosts, err := c.Ping(t.Context(), key, []lattice.HostID{"B", "A"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]lattice.HostID{"A", "B", "NEW"}, hosts); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -17,10 +17,11 @@ import (
 )
 
 // Ping lists the hosts that answer, sorted, each once. It ends when the gather
-// window does, when answers have stopped coming for the quiet time, or at once
-// when nobody listens, which is an empty list and no error. A host that is
-// compiling does not answer: absence says nothing.
-func (c *Client) Ping(ctx context.Context, key tenancy.LatticeKey) ([]lattice.HostID, error) {
+// window does, when answers have stopped coming for the quiet time (much less once
+// all expected hosts have answered), or at once when nobody listens, which is an
+// empty list and no error. A host that is compiling does not answer: absence says
+// nothing.
+func (c *Client) Ping(ctx context.Context, key tenancy.LatticeKey, expected []lattice.HostID) ([]lattice.HostID, error) {
 	subject, err := c.subject(key, "host.ping")
 	if err != nil {
 		return nil, fmt.Errorf("ping hosts: %w", err)
@@ -36,6 +37,10 @@ func (c *Client) Ping(ctx context.Context, key tenancy.LatticeKey) ([]lattice.Ho
 		return nil, fmt.Errorf("ping hosts: %w: %w", scheduler.ErrNoAnswer, err)
 	}
 	end := time.Now().Add(c.cfg.Gather)
+	missing := make(map[lattice.HostID]bool, len(expected))
+	for _, id := range expected {
+		missing[id] = true
+	}
 	var hosts []lattice.HostID
 	for wait := c.cfg.Gather; wait > 0; {
 		answer, err := nextMsg(ctx, sub, wait)
@@ -48,8 +53,13 @@ func (c *Client) Ping(ctx context.Context, key tenancy.LatticeKey) ([]lattice.Ho
 		// One unreadable answer must not hide the other hosts.
 		if id, ok := decodePing(answer.Data); ok {
 			hosts = append(hosts, id)
+			delete(missing, id)
 		}
-		wait = min(c.cfg.GatherQuiet, time.Until(end))
+		quiet := c.cfg.GatherQuiet
+		if len(expected) > 0 && len(missing) == 0 {
+			quiet = min(quiet, c.cfg.GatherKnown)
+		}
+		wait = min(quiet, time.Until(end))
 	}
 	slices.Sort(hosts)
 	return slices.Compact(hosts), nil

@@ -110,6 +110,12 @@ func compareQueries(a, b Query) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Config, b.Config))
 }
 
+// KnownHosts lists the hosts that the state knows, from events, inventories or
+// the snapshot, in no order.
+func (s *State) KnownHosts() []lattice.HostID {
+	return slices.Collect(maps.Keys(s.obs.Hosts))
+}
+
 // HostsListed answers AskHosts with the hosts that answered the roll call. Each
 // is asked for its inventory.
 func (s *State) HostsListed(ids []lattice.HostID, now time.Time) Decision {
