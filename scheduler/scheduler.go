@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -189,5 +191,25 @@ func (s *Scheduler) Inspect(ctx context.Context, key tenancy.LatticeKey, look fu
 		return fmt.Errorf("inspect %s: %w", key, ErrNotOwned)
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// RepeatStatuses has every owned lattice publish the statuses of its applications
+// once more: what was stored of them is gone. It returns when all have been told.
+func (s *Scheduler) RepeatStatuses(ctx context.Context) {
+	s.mu.Lock()
+	owned := slices.Collect(maps.Values(s.workers))
+	s.mu.Unlock()
+	for _, w := range owned {
+		again := input{cause: causeCatalog, decide: func(st *core.State, now time.Time) (core.Decision, error) {
+			st.RepublishAll()
+			return st.Tick(now), nil
+		}}
+		select {
+		case w.inbox <- again:
+		case <-w.stopped:
+		case <-ctx.Done():
+			return
+		}
 	}
 }

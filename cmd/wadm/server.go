@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"wadm/config"
+	"wadm/config/natsconn"
 	"wadm/scheduler"
 	"wadm/scheduler/control"
 	"wadm/scheduler/core"
@@ -36,6 +37,7 @@ type server struct {
 	ledger    *natsjs.Ledger
 	discovery *natsjs.Discovery
 	explainer *explainer
+	keep      func(context.Context) error
 }
 
 // newServer opens everything a server needs. It starts nothing.
@@ -104,6 +106,18 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	}, scheduler.Config{Instance: cfg.InstanceID, Core: core.Config{CommandDeadline: cfg.Commands.Deadline}}); err != nil {
 		return nil, err
 	}
+	s.keep = func(ctx context.Context) error {
+		bucket := func(name string) string { return "KV_" + cfg.Storage.Stream(name) }
+		return natsconn.KeepStreams(ctx, js, log,
+			// A ledger that counts anew is noticed by the fleet, which claims everything anew.
+			natsconn.Kept{Name: cfg.Storage.Stream(natskv.DefaultLedger), MayCountAnew: true, Made: func(ctx context.Context) { streams.LearnLedger(ctx) }},
+			natsconn.Kept{Name: bucket(natskv.DefaultLattices)},
+			natsconn.Kept{Name: bucket(natskv.DefaultMembers)},
+			natsconn.Kept{Name: bucket(natskv.DefaultView)},
+			natsconn.Kept{Name: cfg.Storage.Stream("wadm_events"), MayCountAnew: true},
+			natsconn.Kept{Name: statusStream, MayCountAnew: true, Made: s.scheduler.RepeatStatuses},
+		)
+	}
 	s.explainer = &explainer{nc: nc.Conn, scheduler: s.scheduler, instance: cfg.InstanceID, inbox: cfg.NATS.InboxPrefix, log: log}
 	if s.fleet, err = shard.New(store.Ports(), shard.FleetConfig{
 		Instance: shard.MemberID(cfg.InstanceID), Version: version, StopLimit: cfg.DrainTimeout, Log: log,
@@ -145,6 +159,7 @@ func (s *server) run(ctx context.Context) error {
 	g.Go(func() error { return part(gctx, "registrar", s.registrar.run(gctx)) })
 	g.Go(func() error { return part(gctx, "ledger", s.ledger.Run(gctx)) })
 	g.Go(func() error { return part(gctx, "explainer", s.explainer.run(gctx)) })
+	g.Go(func() error { return part(gctx, "keeper of streams", s.keep(gctx)) })
 	// Without any of these the front is of no use: it ends with them.
 	open, shut := context.WithCancel(ctx)
 	defer shut()

@@ -49,7 +49,7 @@ func (a *attachment) consumerConfig(from uint64) jetstream.ConsumerConfig {
 		Replicas:      1,
 		Metadata: map[string]string{
 			metaEpoch:  strconv.FormatUint(a.claim.Epoch, 10),
-			metaLedger: a.in.s.ledgerID,
+			metaLedger: a.in.s.ledger(),
 		},
 	}
 	if from > 0 {
@@ -114,7 +114,7 @@ func (a *attachment) vacate(ctx context.Context, blindly bool) (there bool, err 
 		}
 		made := have.CachedInfo().Config.Metadata
 		epoch, err := strconv.ParseUint(made[metaEpoch], 10, 64)
-		switch counts := err == nil && made[metaLedger] == a.in.s.ledgerID; {
+		switch counts := err == nil && made[metaLedger] == a.in.s.ledger(); {
 		case counts && epoch > a.claim.Epoch:
 			return false, fmt.Errorf("consumer %s of epoch %d: %w", a.consumer, epoch, scheduler.ErrFenced)
 		case counts && epoch == a.claim.Epoch && a.begun:

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -173,7 +174,7 @@ type Streams struct {
 	api string
 
 	// ledgerID tells one ledger from another that took its place.
-	ledgerID string
+	ledgerID atomic.Value
 	// ledgerMost is the largest message the ledger's settings allow; 0 for any.
 	ledgerMost int
 
@@ -207,7 +208,7 @@ func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Streams, error) {
 		return nil, err
 	}
 	s.ledgerMost = max(0, int(ledger.Config.MaxMsgSize))
-	s.ledgerID = ledger.Created.UTC().Format(time.RFC3339Nano)
+	s.ledgerID.Store(idOf(ledger))
 	if _, err := s.ensure(ctx, s.statusConfig(""), needSubjects, false); err != nil {
 		return nil, err
 	}
@@ -217,6 +218,28 @@ func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Streams, error) {
 		}
 	}
 	return s, nil
+}
+
+func idOf(ledger *jetstream.StreamInfo) string { return ledger.Created.UTC().Format(time.RFC3339Nano) }
+
+// ledger names the ledger in which epochs count.
+func (s *Streams) ledger() string { id, _ := s.ledgerID.Load().(string); return id }
+
+// LearnLedger is called when the ledger is another one than it was: epochs of
+// consumers that were made under the old one count no more.
+func (s *Streams) LearnLedger(ctx context.Context) {
+	for try := 0; ; try++ {
+		st, err := s.js.Stream(ctx, s.cfg.LedgerName)
+		if err == nil {
+			s.ledgerID.Store(idOf(st.CachedInfo()))
+			return
+		}
+		// Without a ledger nobody can claim anything, so there is time.
+		s.log.Warn("new ledger not looked at, trying again", "stream", s.cfg.LedgerName, "error", err)
+		if !pause(ctx, try) {
+			return
+		}
+	}
 }
 
 // AddTenant makes sure the tenant's events and statuses have their place. account is the token

@@ -16,7 +16,7 @@ func (s *Store) PutMember(ctx context.Context, m shard.Member, expect uint64) (u
 	if err != nil {
 		return 0, err
 	}
-	rev, err := putEntry(ctx, s.members, string(m.ID), body, expect)
+	rev, err := s.putEntry(ctx, s.members, string(m.ID), body, expect)
 	if err != nil {
 		return 0, fmt.Errorf("put member %s: %w", m.ID, err)
 	}
@@ -25,13 +25,20 @@ func (s *Store) PutMember(ctx context.Context, m shard.Member, expect uint64) (u
 
 // putEntry writes a value on condition of the entry's last revision; 0: there is
 // none, or it was removed or has expired.
-func putEntry(ctx context.Context, kv jetstream.KeyValue, key string, body []byte, expect uint64) (uint64, error) {
+func (s *Store) putEntry(ctx context.Context, kv jetstream.KeyValue, key string, body []byte, expect uint64) (uint64, error) {
 	var rev uint64
 	var err error
 	if expect == 0 {
 		rev, err = kv.Create(ctx, key, body)
 	} else {
 		rev, err = kv.Update(ctx, key, body, expect)
+		if errors.Is(err, jetstream.ErrKeyExists) && !isBusy(err) {
+			// A bucket that was deleted and made again has forgotten the entry without a
+			// word. Nobody else's can be in its place as long as there is none at all.
+			if s.forgotten(ctx, kv, key) {
+				rev, err = kv.Create(ctx, key, body)
+			}
+		}
 	}
 	switch {
 	case err == nil:
@@ -41,6 +48,16 @@ func putEntry(ctx context.Context, kv jetstream.KeyValue, key string, body []byt
 	default:
 		return 0, writeError(err)
 	}
+}
+
+// forgotten tells that a bucket has no word of a key, not even that it was removed.
+func (s *Store) forgotten(ctx context.Context, kv jetstream.KeyValue, key string) bool {
+	st, err := s.js.Stream(ctx, "KV_"+kv.Bucket())
+	if err != nil {
+		return false
+	}
+	_, err = st.GetLastMsgForSubject(ctx, "$KV."+kv.Bucket()+"."+key)
+	return errors.Is(err, jetstream.ErrMsgNotFound)
 }
 
 func isBusy(err error) bool {

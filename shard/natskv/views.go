@@ -19,7 +19,7 @@ func (s *Store) PutView(ctx context.Context, v shard.View, expect uint64) (uint6
 	if err != nil {
 		return 0, err
 	}
-	rev, err := putEntry(ctx, s.view, viewKey, body, expect)
+	rev, err := s.putEntry(ctx, s.view, viewKey, body, expect)
 	if err != nil {
 		return 0, fmt.Errorf("put view: %w", err)
 	}
