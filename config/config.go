@@ -94,8 +94,8 @@ type API struct {
 
 // Storage says how streams and buckets are made.
 type Storage struct {
-	// Replicas is the number of copies of every stream; more than one needs a
-	// NATS cluster of at least that size. With one, losing a disk loses everything.
+	// Replicas is the number of copies of every stream: 1, 3 or 5. More than one
+	// needs a NATS cluster of at least that size. With one, losing a disk loses everything.
 	Replicas int
 	// Persistence is file or memory; memory loses everything when NATS restarts.
 	Persistence string

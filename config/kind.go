@@ -56,14 +56,15 @@ func (k Kind) parse(s string) (any, error) {
 		}
 		return n, nil
 	case KindDuration:
-		return parseDuration(s)
+		return ParseDuration(s)
 	default:
 		return s, nil
 	}
 }
 
-// parseDuration reads seconds ("70") or a Go duration ("70s", "1m10s").
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration reads a duration as all options have it: seconds ("70") or a Go
+// duration ("70s", "1m10s"), 0 or more. The error says what is wanted, not what came.
+func ParseDuration(s string) (time.Duration, error) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		if n < 0 || n > math.MaxInt64/int64(time.Second) {
 			return 0, errors.New("must be a duration of 0 or more that fits")

@@ -142,8 +142,8 @@ func storageOptions() []Option {
 	}
 	return []Option{
 		{Key: "storage.replicas", Long: "replicas", Env: "WADM_REPLICAS", Kind: KindNumber,
-			Default: "1", Help: "Copies of every stream and bucket, 1 to 5. More than one needs a NATS cluster of that size; 3 survives the loss of a server.",
-			check: between(1, 5), field: func(c *Config) any { return &c.Storage.Replicas }},
+			Default: "1", Help: "Copies of every stream and bucket: 1, 3 or 5. More than one needs a NATS cluster of at least that many servers; 3 survive the loss of one server, 5 of two.",
+			check: replicas, field: func(c *Config) any { return &c.Storage.Replicas }},
 		{Key: "storage.persistence", Long: "stream-persistence", Env: "WADM_STREAM_PERSISTENCE", Kind: KindEnum, Upstream: true,
 			Values: []string{"file", "memory"}, Default: "file",
 			Help:  "Where streams and buckets live. memory loses everything when NATS restarts.",
@@ -278,6 +278,15 @@ func between(lo, hi int) func(any) error {
 	}
 }
 
+// replicas are odd: a fourth copy needs one more for a majority and survives no more
+// than three do.
+func replicas(v any) error {
+	if n, ok := v.(int); !ok || n != 1 && n != 3 && n != 5 {
+		return errors.New("must be 1, 3 or 5: an even number survives no more than the odd one below it")
+	}
+	return nil
+}
+
 func atLeast(lo int) func(any) error {
 	return func(v any) error {
 		if n, ok := v.(int); !ok || n < lo {
@@ -358,6 +367,11 @@ func httpURL(v any) error {
 
 func addrPort(v any) error {
 	s, _ := v.(string)
+	return CheckAddress(s)
+}
+
+// CheckAddress tells what is wrong with the address of an HTTP endpoint, or nil.
+func CheckAddress(s string) error {
 	if _, err := netip.ParseAddrPort(s); err != nil {
 		return errors.New("must be ip:port, such as 0.0.0.0:8080 or [::]:8080")
 	}

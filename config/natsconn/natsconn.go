@@ -148,7 +148,7 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w: %w", ErrConfig, err)
 	}
-	nc, err := dial(ctx, urls, opts, cfg.StartTimeout, log)
+	nc, err := dial(ctx, urls, opts, cfg.StartTimeout, log.With("connection", cfg.Name))
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
@@ -157,7 +157,7 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Conn, error) {
 		nc.Close()
 		return nil, fmt.Errorf("connect to NATS: %w: %w", ErrConfig, err)
 	}
-	log.Info("connected to NATS", "url", nc.ConnectedUrlRedacted(), "server", nc.ConnectedServerName())
+	log.Info("connected to NATS", "connection", cfg.Name, "url", nc.ConnectedUrlRedacted(), "server", nc.ConnectedServerName())
 	return &Conn{Conn: nc, js: js}, nil
 }
 

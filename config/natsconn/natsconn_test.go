@@ -277,7 +277,7 @@ func TestRestartIsLoggedShownAndSurvived(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.WithoutJetStream())
 	var log lockedBuffer
-	nc, err := natsconn.Connect(t.Context(), natsconn.Config{Server: s.URL()}, slog.New(slog.NewTextHandler(&log, nil)))
+	nc, err := natsconn.Connect(t.Context(), natsconn.Config{Server: s.URL(), Name: "commands"}, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
