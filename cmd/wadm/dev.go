@@ -75,14 +75,12 @@ func runDev(ctx context.Context, args, environ []string, stdout, stderr io.Write
 
 // run starts the parts from the ground up, and takes them down from the top.
 func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, stdout, stderr io.Writer) (err error) {
-	dir := o.data
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "wadm-dev-"); err != nil {
-			return fmt.Errorf("make data directory: %w", err)
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	dir, err := openDevFolder(o.data)
+	if err != nil {
+		return err
 	}
-	ns, err := embedded.Start(embedded.Config{Host: o.host, Port: o.port, StoreDir: filepath.Join(dir, "nats")})
+	defer func() { err = errors.Join(err, dir.close()) }()
+	ns, err := embedded.Start(embedded.Config{Host: o.host, Port: o.port, StoreDir: filepath.Join(dir.path, "nats")})
 	if err != nil {
 		return err
 	}

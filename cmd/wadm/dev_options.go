@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"wadm/config"
 	"wadm/tenancy"
 	"wadm/tenancy/manifest"
 )
@@ -56,10 +57,11 @@ func parseDev(args []string, stdout io.Writer) (devOptions, error) {
 	f.IntVar(&o.lattices, "lattices", 2, "number of lattices")
 	f.IntVar(&o.hosts, "hosts", 3, "simulated hosts per lattice, labelled zone=a, b, c in turn")
 	f.IntVar(&o.instances, "instances", 1, "servers that share the lattices, named wadm-1, wadm-2, … if several")
-	f.DurationVar(&o.heartbeat, "heartbeat", time.Second, "time between heartbeats of a simulated host")
+	o.heartbeat = time.Second
+	f.Var((*durationFlag)(&o.heartbeat), "heartbeat", "time between heartbeats of a simulated host, in seconds or with a unit")
 	f.StringArrayVarP(&o.manifests, "manifest", "f", nil, "deploy this file in every lattice, instead of the examples; may be repeated")
 	f.BoolVar(&o.exitWhenConverged, "exit-when-converged", false, "end when the applications are deployed (0) or one failed and nothing is tried any more (7)")
-	f.DurationVar(&o.timeout, "timeout", 0, "end with 8 after this time; 0 means never")
+	f.Var((*durationFlag)(&o.timeout), "timeout", "end with 8 after this time, in seconds or with a unit; 0 means never")
 	f.BoolVar(&o.lines, "lines", false, "print lines, also on a terminal")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the address only")
 	f.StringVar(&o.log, "log", "", "file to append the server's log to")
@@ -98,11 +100,33 @@ be read, 7 an application failed (--exit-when-converged), 8 --timeout passed.
 		return o, fmt.Errorf("--port %d is no port", o.port)
 	case o.heartbeat < 100*time.Millisecond:
 		return o, fmt.Errorf("--heartbeat %v is below 100ms", o.heartbeat)
-	case o.timeout < 0:
-		return o, fmt.Errorf("--timeout %v is negative", o.timeout)
+	}
+	if err := config.CheckAddress(o.httpAdmin); o.httpAdmin != "" && err != nil {
+		return o, fmt.Errorf("--http-admin %q %w", o.httpAdmin, err)
 	}
 	return o, nil
 }
+
+// durationFlag is a duration as the configuration of a server has it.
+type durationFlag time.Duration
+
+// Set reads seconds or a number with a unit.
+func (f *durationFlag) Set(s string) error {
+	d, err := config.ParseDuration(s)
+	*f = durationFlag(d)
+	return err
+}
+
+// String is the default in the help text.
+func (f *durationFlag) String() string {
+	if *f == 0 {
+		return "0"
+	}
+	return time.Duration(*f).String()
+}
+
+// Type names the value in the help text.
+func (f *durationFlag) Type() string { return "duration" }
 
 // latticeName is "default" for the first, so that clients find it without a flag.
 func (o devOptions) latticeName(i int) tenancy.Lattice {

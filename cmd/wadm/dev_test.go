@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,7 +73,10 @@ func TestDevExitCodesTellWhatBecameOfTheApplications(t *testing.T) {
 		"unreadable":        {args: []string{"-f", unreadable}, code: 6, stderr: "app.yaml"},
 		"invalid":           {args: []string{"-f", misnamed}, code: 6, stderr: "is not valid"},
 		"same application":  {args: []string{"-f", lost, "-f", lost}, code: 6, stderr: `both describe application "lost"`},
-		"data is no folder": {args: []string{"--data", lost}, code: 1, stderr: "start embedded server"},
+		"data is no folder": {args: []string{"--data", lost}, code: 1, stderr: "make data folder"},
+		"seconds":           {args: []string{"--heartbeat", "5", "--timeout", "1", "--hosts", "0"}, code: 8, stderr: "time is up after 1s"},
+		"no duration":       {args: []string{"--heartbeat", "often"}, code: 2, stderr: "seconds such as 70"},
+		"no address":        {args: []string{"--http-admin", "99"}, code: 2, stderr: `--http-admin "99" must be ip:port`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -115,22 +119,10 @@ func TestDevKeepsItsData(t *testing.T) {
 // and more hosts join, ^C ends it soon, and the temporary folder is gone.
 func TestDevServesClientsAndHostsAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	tmp := t.TempDir()
-	var out lockedBuffer
-	cmd := exec.Command(self, "dev", "--hosts", "1")
-	cmd.Env = append(os.Environ(), asWadm+"=1", "TMPDIR="+tmp)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
-
+	cmd, out := startDev(t, tmp)
 	var m []string
-	waitUntil(t, &out, func() bool {
+	waitUntil(t, out, func() bool {
 		m = regexp.MustCompile(`nats://\S+`).FindStringSubmatch(out.String())
 		return m != nil
 	})
@@ -155,7 +147,7 @@ func TestDevServesClientsAndHostsAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, &out, func() bool { return strings.Contains(out.String(), "answers requests") })
+	waitUntil(t, out, func() bool { return strings.Contains(out.String(), "answers requests") })
 	if err := app.deploy(t.Context(), client); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +156,7 @@ func TestDevServesClientsAndHostsAndLeavesNothing(t *testing.T) {
 		"command  guests    scale_component greeter-hello to 3 on guest: ",
 		"status   guests    greeter deployed",
 	} {
-		waitUntil(t, &out, func() bool { return strings.Contains(out.String(), want) })
+		waitUntil(t, out, func() bool { return strings.Contains(out.String(), want) })
 	}
 
 	begun := time.Now()
@@ -180,6 +172,95 @@ func TestDevServesClientsAndHostsAndLeavesNothing(t *testing.T) {
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+}
+
+// TestDevSessionsDoNotShareAFolder: a second session with the folder of a running
+// one is refused and told why; once the first is gone, however it went, the folder
+// is free.
+func TestDevSessionsDoNotShareAFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, out := startDev(t, t.TempDir(), "--data", dir)
+	var stderr lockedBuffer
+	if code := Run(t.Context(), []string{"dev", "--data", dir}, nil, io.Discard, &stderr); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	if want := fmt.Sprintf("data folder %s is in use by another wadm dev (process %d): end that one, or give another folder", dir, first.Process.Pid); !strings.Contains(stderr.String(), want) {
+		t.Errorf("stderr is %q, want %q", stderr.String(), want)
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait() // it was killed
+	var stdout lockedBuffer
+	if code := Run(t.Context(), []string{"dev", "--data", dir, "--exit-when-converged", "--timeout", "60s"}, nil, &stdout, &stdout); code != 0 {
+		t.Errorf("after a kill: exit code %d\n%s\nfirst:\n%s", code, stdout.String(), out)
+	}
+}
+
+// TestDevRemovesWhatAKilledSessionLeft, and nothing that is in use or not its own.
+func TestDevRemovesWhatAKilledSessionLeft(t *testing.T) {
+	t.Parallel()
+	temp := t.TempDir()
+	killed, _ := startDev(t, temp)
+	running, _ := startDev(t, temp)
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = killed.Wait() // it was killed
+	if err := os.Mkdir(filepath.Join(temp, devTempPrefix+"mine"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if left := foldersIn(t, temp); len(left) != 3 {
+		t.Fatalf("before: %v", left)
+	}
+	third, _ := startDev(t, temp)
+	if left := foldersIn(t, temp); len(left) != 3 {
+		t.Errorf("want those of two sessions and one that is not a session's: %v", left)
+	}
+	for _, cmd := range []*exec.Cmd{running, third} {
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := foldersIn(t, temp); len(left) != 1 {
+		t.Errorf("after all have ended: %v", left)
+	}
+}
+
+func foldersIn(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// startDev runs a session in a process of its own until it says where to connect.
+func startDev(t *testing.T, temp string, args ...string) (*exec.Cmd, *lockedBuffer) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &lockedBuffer{}
+	cmd := exec.Command(self, append([]string{"dev", "--lattices", "1", "--hosts", "1", "--lines"}, args...)...)
+	cmd.Env = append(os.Environ(), asWadm+"=1", "TMPDIR="+temp)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // does nothing once it has ended
+	waitUntil(t, out, func() bool { return strings.Contains(out.String(), "nats://") })
+	return cmd, out
 }
 
 // TestDevTableFitsTheScreen: whatever there is to show, and whatever names hosts

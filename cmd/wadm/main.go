@@ -3,7 +3,7 @@
 //
 // It takes upstream wadm's place: same flags, variables, --version and NATS
 // API. The first SIGTERM or SIGINT stops it in order and ends with exit code
-// 0; a second one ends it at once. Start reading at run.go; what a running
+// 0; a second one, not at the same moment, ends it at once. Start reading at run.go; what a running
 // server consists of is in serve.go.
 package main
 
@@ -13,7 +13,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
+
+// sameRequest is how long signals count as one request to stop: ^C reaches every
+// process of a terminal, and whatever started this one may pass it on as well.
+const sameRequest = 300 * time.Millisecond
 
 func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -21,9 +26,14 @@ func main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		cancel(stopSignal{<-signals})
-		// Whoever asks twice does not want to wait for the hand-over.
-		fmt.Fprintf(os.Stderr, "wadm: %v again, stopping at once\n", <-signals)
-		os.Exit(exitFailed)
+		asked := time.Now()
+		for sig := range signals {
+			// Whoever asks twice does not want to wait for the hand-over.
+			if time.Since(asked) >= sameRequest {
+				fmt.Fprintf(os.Stderr, "wadm: %v again, stopping at once\n", sig)
+				os.Exit(exitFailed)
+			}
+		}
 	}()
 	os.Exit(Run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }

@@ -100,6 +100,9 @@ func runServer(ctx context.Context, args, environ []string, stdout, stderr io.Wr
 // down in the opposite order. It returns nil only after an orderly stop. The
 // configuration must name the instance.
 func run(ctx context.Context, cfg config.Config, environ []string, log *slog.Logger) (err error) {
+	if cfg.Multitenant {
+		return fmt.Errorf("%w: --multitenant is not available in this version; run one server per tenant, each in the tenant's account of NATS", config.ErrInvalid)
+	}
 	log.Info("wadm starts", "version", version, "config", cfg)
 
 	tracing, err := telemetry.NewTracing(ctx, telemetry.TracingConfig{

@@ -61,6 +61,8 @@ func TestExitCodes(t *testing.T) {
 		"tracing unusable":     {args: []string{"--tracing"}, environ: []string{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, code: 6, stderr: `grpc`},
 		"admin address taken":  {args: []string{"--http-admin", taken.Addr().String()}, code: 1, stderr: `bind admin address`},
 		"NATS not reachable":   {args: []string{"-s", "127.0.0.1:1", "--nats-start-timeout=50ms"}, code: 9, stderr: `not reachable`},
+		"even replicas":        {args: []string{"--replicas", "2"}, code: 2, stderr: `--replicas: "2" must be 1, 3 or 5`},
+		"many tenants":         {args: []string{"--multitenant", "-s", "127.0.0.1:1", "--nats-start-timeout=1h"}, code: 6, stderr: `--multitenant is not available`},
 		"warning of a mistype": {args: []string{"-s", "127.0.0.1:1", "--nats-start-timeout=50ms"}, environ: []string{"WADM_MAX_JOB=1"}, code: 9, stderr: `WADM_MAX_JOBS`},
 	}
 	for name, tt := range tests {
@@ -231,6 +233,23 @@ func TestSignalsStopARealProcessInOrder(t *testing.T) {
 	}
 }
 
+// TestSignalsOfOneMomentAreOneRequest: ^C reaches a process from its terminal and
+// from what started it, and still hands over in order.
+func TestSignalsOfOneMomentAreOneRequest(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	cmd, log := process(t, "-s", s.URL())
+	waitUntil(t, log, func() bool { return strings.Contains(log.String(), "wadm is ready") })
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGINT} {
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Wait(); err != nil || !strings.Contains(log.String(), "wadm has stopped") {
+		t.Errorf("%v; log:\n%s", err, log)
+	}
+}
+
 func TestSecondSignalStopsAtOnce(t *testing.T) {
 	t.Parallel()
 	// A server that accepts and then says nothing holds the start up for as long
@@ -248,8 +267,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	defer c.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	// Signals of one kind that are pending at once count as one, so a second
-	// may need a second try.
+	// The first ones count as one request.
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for waiting := true; waiting; {
