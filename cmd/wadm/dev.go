@@ -145,7 +145,7 @@ func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, st
 		group.Go(func() error { return watch.converge(gctx, apps) })
 	}
 	if keys, ok := openKeys(view.terminal()); ok {
-		group.Go(func() error { return keys.run(gctx, fleet, stop) })
+		group.Go(func() error { return keys.run(gctx, fleet, watch, stop) })
 	}
 	err = devCause(ctx, group.Wait())
 	if errors.Is(err, errDevTimeout) {

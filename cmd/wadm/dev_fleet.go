@@ -32,7 +32,7 @@ type devSimulated struct {
 	host    *simhost.Host
 }
 
-func (h devSimulated) name() string {
+func (h devSimulated) String() string {
 	return h.host.Inventory().FriendlyName + " of " + h.lattice.Name()
 }
 
@@ -87,7 +87,7 @@ func devHostConfig(i int) simhost.HostConfig {
 }
 
 // kill ends a host picked at random, as if its machine lost power.
-func (f *devFleet) kill() (string, error) {
+func (f *devFleet) kill() (devSimulated, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var alive []devSimulated
@@ -97,37 +97,36 @@ func (f *devFleet) kill() (string, error) {
 		}
 	}
 	if len(alive) == 0 {
-		return "", errors.New("no simulated host is running")
+		return devSimulated{}, errors.New("no simulated host is running")
 	}
 	h := alive[rand.IntN(len(alive))]
-	name := h.name()
 	if err := h.host.Kill(); err != nil {
-		return "", err
+		return devSimulated{}, err
 	}
 	f.killed = append(f.killed, h)
-	return name, nil
+	return h, nil
 }
 
 // revive starts the host that was killed last, or one more when all run.
-func (f *devFleet) revive() (string, error) {
+func (f *devFleet) revive() (devSimulated, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if n := len(f.killed); n > 0 {
 		h := f.killed[n-1]
 		f.killed = f.killed[:n-1]
 		if err := h.host.Restart(true); err != nil {
-			return "", err
+			return devSimulated{}, err
 		}
-		return h.name(), nil
+		return h, nil
 	}
 	cfg := devHostConfig(f.opts.hosts + f.added/len(f.lattices))
 	l := f.lattices[f.added%len(f.lattices)]
 	h, err := l.AddHost(cfg)
 	if err != nil {
-		return "", err
+		return devSimulated{}, err
 	}
 	f.added++
-	return devSimulated{l, h}.name(), nil
+	return devSimulated{l, h}, nil
 }
 
 func (f *devFleet) close() {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"wadm/tenancy"
 )
 
 // ctrlC is what a terminal sends for ^C while it makes no signals.
@@ -63,7 +65,7 @@ func (k *devKeys) control(f func(fd int) error) error {
 
 // run obeys keys until ctx ends. From then on the terminal makes signals
 // again, so that a second ^C works.
-func (k *devKeys) run(ctx context.Context, fleet *devFleet, stop context.CancelCauseFunc) error {
+func (k *devKeys) run(ctx context.Context, fleet *devFleet, watch *devWatch, stop context.CancelCauseFunc) error {
 	end := context.AfterFunc(ctx, func() { _ = k.tty.SetReadDeadline(time.Now()) })
 	defer func() {
 		end()
@@ -84,18 +86,21 @@ func (k *devKeys) run(ctx context.Context, fleet *devFleet, stop context.CancelC
 			stop(errQuit)
 			return nil
 		case 'k':
-			k.did(fleet.kill, "you killed host")
+			if h, ok := k.did(fleet.kill, "you killed host"); ok {
+				watch.killed(tenancy.Lattice(h.lattice.Name()), h.host.ID())
+			}
 		case 's':
 			k.did(fleet.revive, "you started host")
 		}
 	}
 }
 
-func (k *devKeys) did(act func() (string, error), words string) {
-	name, err := act()
+func (k *devKeys) did(act func() (devSimulated, error), words string) (devSimulated, bool) {
+	h, err := act()
 	if err != nil {
 		k.view.happen(happening{kind: "key", text: err.Error()})
-		return
+		return h, false
 	}
-	k.view.happen(happening{kind: "key", text: words + " " + name})
+	k.view.happen(happening{kind: "key", text: fmt.Sprintf("%s %s", words, h)})
+	return h, true
 }

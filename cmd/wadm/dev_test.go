@@ -275,7 +275,7 @@ func TestDevTableFitsTheScreen(t *testing.T) {
 			status: tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: strings.Repeat("long ", 50) + "\n\x1b[31mred"}, since: now,
 		})
 		state.hosts = append(state.hosts, devHost{
-			lattice: "default", name: fmt.Sprintf("host-%d-é×", i), runs: map[lattice.WorkloadID]uint32{"web": 3, "http": 0}, last: now, silent: i%2 == 0,
+			lattice: "default", name: fmt.Sprintf("host-%d-é×", i), runs: map[lattice.WorkloadID]uint32{"web": 3, "http": 0}, last: now, state: []hostState{hostSilent, hostOK, hostLost}[i%3],
 		})
 	}
 	var out bytes.Buffer
@@ -294,9 +294,53 @@ func TestDevTableFitsTheScreen(t *testing.T) {
 		}
 	}
 	text := strings.Join(v.table(80, 24, now), "\n")
-	for _, want := range []string{"APPLICATION", "app-0", "more", "HOST", "web×3  http", "silent 0s", "command  default   scale", "keys: k kill"} {
+	for _, want := range []string{"APPLICATION", "app-0", "more", "HOST", "web×3  http", "silent 0s", "lost 0s", "command  default   scale", "keys: k kill"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("table does not show %q:\n%s", want, text)
 		}
+	}
+}
+
+// TestDevTellsSilentHostsFromLostOnes: a missed heartbeat is silence, two are the
+// loss, after which nothing is shown to run there and, some time later, nothing at
+// all; a host that comes back is ok.
+func TestDevTellsSilentHostsFromLostOnes(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, tt := range map[string]struct {
+		gap, quiet time.Duration
+		want       hostState
+	}{
+		"in time":                {time.Second, 1200 * time.Millisecond, hostOK},
+		"one missed":             {time.Second, 2100 * time.Millisecond, hostSilent},
+		"two missed":             {time.Second, 3100 * time.Millisecond, hostLost},
+		"real host in time":      {30 * time.Second, 40 * time.Second, hostOK},
+		"real host, one missed":  {30 * time.Second, 50 * time.Second, hostSilent},
+		"real host, two missed":  {30 * time.Second, 62 * time.Second, hostLost},
+		"interval not known yet": {0, 20 * time.Second, hostOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			key := devHostKey{"default", "one"}
+			h := &devHost{lattice: "default", id: "one", name: "a-1", runs: map[lattice.WorkloadID]uint32{"web": 3}, last: now.Add(-tt.quiet), gap: tt.gap, state: hostOK}
+			w := &devWatch{view: newDevView(devOptions{}, "", &out), hosts: map[devHostKey]*devHost{key: h}}
+			w.listen(now)
+			if h.state != tt.want {
+				t.Errorf("is %s, want %s", h.state, tt.want)
+			}
+			if row := hostTable([]devHost{*h}, now)[1]; strings.Contains(row, "web×3") == h.state.gone() {
+				t.Errorf("row: %s", row)
+			}
+			w.event("default", lattice.Event{Host: "one", Kind: lattice.HostHeartbeat})
+			if h.state != hostOK {
+				t.Errorf("after a heartbeat: %s", h.state)
+			}
+			w.killed("default", "one")
+			w.listen(h.last.Add(10 * time.Minute))
+			if len(w.hosts) != 0 {
+				t.Error("a killed host is shown for ever")
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,11 +85,16 @@ func TestDevOnATerminalShowsATableAndObeysKeys(t *testing.T) {
 		return frames[len(frames)-2]
 	}
 	waitUntil(t, &screen, func() bool { return strings.Contains(shown(), "shop-web×5") && strings.Contains(shown(), "deployed") })
-	for _, step := range []struct{ key, want string }{{"k", "you killed host"}, {"s", "you started host"}, {"x", "keys:"}} {
+	// A host that was killed shows as that at once and runs nothing.
+	dead := regexp.MustCompile(`zone=\w +killed \d+s +-`)
+	for _, step := range []struct {
+		key, want string
+		dead      bool
+	}{{"k", "you killed host", true}, {"s", "you started host", false}, {"x", "keys:", false}} {
 		if _, err := ours.WriteString(step.key); err != nil {
 			t.Fatal(err)
 		}
-		waitUntil(t, &screen, func() bool { return strings.Contains(shown(), step.want) })
+		waitUntil(t, &screen, func() bool { return strings.Contains(shown(), step.want) && dead.MatchString(shown()) == step.dead })
 	}
 	if _, err := ours.WriteString("q"); err != nil {
 		t.Fatal(err)

@@ -211,11 +211,14 @@ func appTable(apps []devAppRow, now time.Time) []string {
 func hostTable(hosts []devHost, now time.Time) []string {
 	rows := [][]string{{"HOST", "LATTICE", "LABELS", "STATE", "RUNS"}}
 	for _, h := range hosts {
-		state := "ok"
-		if h.silent {
-			state = "silent " + age(now.Sub(h.last))
+		state, runs := string(h.state), devRuns(h.runs)
+		if h.state != hostOK {
+			state += " " + age(now.Sub(h.last))
 		}
-		rows = append(rows, []string{h.name, string(h.lattice), devLabels(h.labels), state, orDash(devRuns(h.runs))})
+		if h.state.gone() {
+			runs = ""
+		}
+		rows = append(rows, []string{h.name, string(h.lattice), devLabels(h.labels), state, orDash(runs)})
 	}
 	return align(rows)
 }

@@ -27,7 +27,7 @@ const (
 	devQuiet = 3 * time.Second
 	// devPatience is the least gap between heartbeats to go by: hosts that work are late.
 	devPatience = time.Second
-	// devForget is how long a host that fell silent is still shown.
+	// devForget is how long a host that is gone is still shown.
 	devForget = 30 * time.Second
 )
 
@@ -64,10 +64,26 @@ type devHost struct {
 	runs map[lattice.WorkloadID]uint32
 	last time.Time
 	// beat is its last heartbeat, gap the longest time between two.
-	beat   time.Time
-	gap    time.Duration
-	silent bool
+	beat  time.Time
+	gap   time.Duration
+	state hostState
 }
+
+// hostState is how far a host is believed to be there.
+type hostState string
+
+const (
+	hostOK hostState = "ok"
+	// hostSilent: a heartbeat is missing; what it ran is taken to run on.
+	hostSilent hostState = "silent"
+	// hostLost: two are; servers have its work done elsewhere.
+	hostLost hostState = "lost"
+	// hostKilled: by whoever watches.
+	hostKilled hostState = "killed"
+)
+
+// gone tells that nothing the host ran is believed to run.
+func (s hostState) gone() bool { return s == hostLost || s == hostKilled }
 
 type devAppKey struct {
 	lattice tenancy.Lattice
@@ -177,7 +193,7 @@ func (w *devWatch) event(l tenancy.Lattice, ev lattice.Event) {
 	case lattice.HostStarted, lattice.HostHeartbeat:
 		now := time.Now()
 		if h == nil {
-			h = &devHost{lattice: l, id: ev.Host, name: string(ev.Host), runs: map[lattice.WorkloadID]uint32{}}
+			h = &devHost{lattice: l, id: ev.Host, name: string(ev.Host), runs: map[lattice.WorkloadID]uint32{}, state: hostOK}
 			w.hosts[key] = h
 		}
 		joined := h.last.IsZero()
@@ -188,10 +204,14 @@ func (w *devWatch) event(l tenancy.Lattice, ev lattice.Event) {
 			h.labels = ev.Inventory.Labels
 		}
 		if joined {
+			// A machine that came back has another id and the old name.
+			maps.DeleteFunc(w.hosts, func(_ devHostKey, old *devHost) bool {
+				return old != h && old.lattice == l && old.name == h.name && old.state.gone()
+			})
 			w.happen(l, "host", fmt.Sprintf("%s joined (%s)", h.name, devLabels(h.labels)))
 		}
 		if ev.Kind == lattice.HostHeartbeat {
-			if !h.beat.IsZero() && !h.silent {
+			if !h.beat.IsZero() && h.state == hostOK {
 				h.gap = max(h.gap, now.Sub(h.beat))
 			}
 			h.beat = now
@@ -203,9 +223,9 @@ func (w *devWatch) event(l tenancy.Lattice, ev lattice.Event) {
 				h.runs[p.ID] = 0
 			}
 		}
-		if h.silent {
+		if h.state != hostOK {
 			w.happen(l, "host", h.name+" is back")
-			h.silent = false
+			h.state = hostOK
 		}
 		h.last = now
 	case lattice.LabelsChanged:
@@ -299,19 +319,37 @@ func (w *devWatch) happen(l tenancy.Lattice, kind, text string) {
 	w.view.happen(happening{lattice: l, kind: kind, text: text})
 }
 
-// listen notices who has not been heard for a while.
+// listen notices who has not been heard for a while, as servers do: silent
+// after a missed heartbeat, lost after two and a second.
 func (w *devWatch) listen(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for key, h := range w.hosts {
-		quiet := now.Sub(h.last)
+		quiet, gap := now.Sub(h.last), max(h.gap, devPatience)
 		switch {
-		case h.silent && quiet > devForget:
-			delete(w.hosts, key)
-		case !h.silent && h.gap > 0 && quiet > max(h.gap, devPatience)*5/2:
-			h.silent = true
+		case h.state.gone():
+			if quiet > 2*gap+devForget {
+				delete(w.hosts, key)
+				w.happen(h.lattice, "host", h.name+" is not shown any more")
+			}
+		case h.gap == 0:
+			// How often it speaks is not known yet.
+		case quiet > 2*gap+time.Second:
+			h.state = hostLost
+			w.happen(h.lattice, "host", h.name+" is lost")
+		case h.state == hostOK && quiet > gap*3/2+devPatience/2:
+			h.state = hostSilent
 			w.happen(h.lattice, "host", h.name+" is silent")
 		}
+	}
+}
+
+// killed notes that a host was ended without a word to anybody.
+func (w *devWatch) killed(l tenancy.Lattice, id lattice.HostID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h := w.hosts[devHostKey{l, id}]; h != nil {
+		h.state = hostKilled
 	}
 }
 
