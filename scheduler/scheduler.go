@@ -164,6 +164,24 @@ func (s *Scheduler) Owned() int {
 	return len(s.workers)
 }
 
+// Vacant lists the claims of owned lattices from which nothing was heard for at
+// least d, in which no host is known and nothing is wanted or left.
+func (s *Scheduler) Vacant(ctx context.Context, d time.Duration) []Claim {
+	s.mu.Lock()
+	var silent []Claim
+	for _, w := range s.workers {
+		if w.silence() >= d {
+			silent = append(silent, w.claim)
+		}
+	}
+	s.mu.Unlock()
+	return slices.DeleteFunc(silent, func(c Claim) bool {
+		vacant := false
+		err := s.Inspect(ctx, c.Key, func(st *core.State) { vacant = st.Vacant() })
+		return err != nil || !vacant
+	})
+}
+
 // ErrNotOwned is returned for questions about a lattice another instance owns.
 var ErrNotOwned = errors.New("lattice is not owned by this instance")
 

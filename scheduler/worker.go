@@ -8,6 +8,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"wadm/scheduler/core"
@@ -31,6 +32,10 @@ type worker struct {
 	// hosts that don't answer questions must not hold up commands to others.
 	asking, sending chan struct{}
 	stopped         chan struct{}
+
+	// heard is when the newest event came, in nanoseconds since begun.
+	begun time.Time
+	heard atomic.Int64
 
 	// recovered: the grantor of the claim has been told that the worker acts.
 	recovered bool
@@ -68,7 +73,7 @@ func newWorker(s *Scheduler, c Claim, log *slog.Logger) *worker {
 	cfg := s.cfg.Core
 	cfg.Prefix = fmt.Sprintf("%s.%d", c.Key.Token(), c.Epoch)
 	w := &worker{
-		s: s, claim: c, log: log,
+		s: s, claim: c, log: log, begun: time.Now(),
 		inbox: make(chan input, inboxSize), asking: make(chan struct{}, s.cfg.Requests), sending: make(chan struct{}, s.cfg.Requests), stopped: make(chan struct{}), sent: map[string]sentCommand{},
 		statuses: newStatusQueue(),
 	}
@@ -264,6 +269,11 @@ func (w *worker) post(ctx context.Context, in input) {
 	}
 }
 
+// silence is how long no event has come, from the beginning of the claim on.
+func (w *worker) silence() time.Duration {
+	return time.Since(w.begun) - time.Duration(w.heard.Load())
+}
+
 func (w *worker) handle(ctx context.Context, in input) error {
 	switch {
 	case in.look != nil:
@@ -282,6 +292,7 @@ func (w *worker) event(ctx context.Context, d Delivery) error {
 	w.s.Stats.Events.Add(1)
 	w.lastInput = d.Data
 	now := time.Now()
+	w.heard.Store(int64(now.Sub(w.begun)))
 	dec := w.state.Event(d.Data, now)
 	if dec.Unchanged {
 		w.s.Stats.Unchanged.Add(1)

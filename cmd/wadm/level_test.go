@@ -82,8 +82,8 @@ func inBubble(t *testing.T, cfg simhost.Config, fn func(*world), opts ...natstes
 	}, opts...)
 }
 
-// up starts a server; the returned function stops it in order.
-func (w *world) up(name string) (s *server, down func()) {
+// up starts a server, adjusted before it runs; the returned function stops it in order.
+func (w *world) up(name string, adjust ...func(*server)) (s *server, down func()) {
 	w.t.Helper()
 	cfg := config.Config{InstanceID: name, Storage: config.Storage{Persistence: "memory"}}.WithDefaults()
 	connect := func(noBuffer bool) *natsconn.Conn {
@@ -101,6 +101,9 @@ func (w *world) up(name string) (s *server, down func()) {
 	s, err = newServer(w.t.Context(), deps{Config: cfg, Log: w.log.With("instance", name), Tracing: tracing, NATS: data, Commands: commands})
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	for _, f := range adjust {
+		f(s)
 	}
 	ctx, cancel := context.WithCancelCause(w.t.Context())
 	done := make(chan error, 1)

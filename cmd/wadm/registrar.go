@@ -6,67 +6,137 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"wadm/shard"
 	"wadm/tenancy"
 )
 
+// registering bounds the lattices that are registered at once: thousands may show
+// themselves within a second, and each is a write.
+const registering = 32
+
 // registrar makes sure that lattices are registered, without asking for those it
-// knows: hosts are seen, and applications deployed, over and over again.
+// knows: hosts are seen, and applications deployed, over and over again. What it
+// knows comes from following the registry and from nowhere else, so it never
+// takes a lattice for registered that somebody has removed since.
 type registrar struct {
 	registry shard.Registry
 	log      *slog.Logger
 
 	mu    sync.Mutex
 	known map[shard.Key]bool
+	// wanted are to be registered; kick has room for one and tells that there are some.
+	wanted map[shard.Key]bool
+	kick   chan struct{}
+	// listed is closed once the first list is complete.
+	listed chan struct{}
+	once   sync.Once
 }
 
 func newRegistrar(registry shard.Registry, log *slog.Logger) *registrar {
-	return &registrar{registry: registry, log: log, known: map[shard.Key]bool{}}
+	return &registrar{
+		registry: registry, log: log, known: map[shard.Key]bool{}, wanted: map[shard.Key]bool{},
+		kick: make(chan struct{}, 1), listed: make(chan struct{}),
+	}
 }
 
 // register returns once the lattice is registered.
 func (r *registrar) register(ctx context.Context, key tenancy.LatticeKey) error {
 	k := shard.Key(key.Token())
-	r.mu.Lock()
-	known := r.known[k]
-	r.mu.Unlock()
-	if known {
+	if r.knows(k) {
 		return nil
 	}
-	if err := r.registry.Register(ctx, k); err != nil {
-		return err
-	}
-	r.note(k, true)
-	return nil
+	return r.registry.Register(ctx, k)
 }
 
-func (r *registrar) note(k shard.Key, there bool) {
+// want has a lattice registered before long, and returns at once. What fails is
+// dropped: the lattice will be seen again.
+func (r *registrar) want(key tenancy.LatticeKey) {
+	k := shard.Key(key.Token())
+	r.mu.Lock()
+	news := !r.known[k] && !r.wanted[k]
+	if news {
+		r.wanted[k] = true
+	}
+	r.mu.Unlock()
+	if !news {
+		return
+	}
+	select {
+	case r.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (r *registrar) knows(k shard.Key) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if there {
-		r.known[k] = true
-	} else {
-		delete(r.known, k)
-	}
+	return r.known[k]
 }
 
-// run follows the registry until ctx ends, so that what somebody removed is
-// registered again when it shows itself.
+// run follows the registry and registers what is wanted, until ctx ends.
 func (r *registrar) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.follow(ctx) })
+	g.Go(func() error {
+		for {
+			select {
+			case <-r.kick:
+				r.registerWanted(ctx)
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+	return g.Wait()
+}
+
+func (r *registrar) registerWanted(ctx context.Context) {
+	r.mu.Lock()
+	wanted := r.wanted
+	r.wanted = map[shard.Key]bool{}
+	r.mu.Unlock()
+	var g errgroup.Group
+	g.SetLimit(registering)
+	for k := range wanted {
+		if r.knows(k) {
+			continue
+		}
+		g.Go(func() error {
+			if err := r.registry.Register(ctx, k); err != nil && ctx.Err() == nil {
+				r.log.Warn("lattice not registered; it will be seen again", "key", string(k), "error", err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // its jobs return nil
+}
+
+func (r *registrar) follow(ctx context.Context) error {
 	for ctx.Err() == nil {
 		// Each watch begins with everything that is there.
 		first := true
 		err := r.registry.Watch(ctx, func(changes []shard.KeyChange) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
 			if first {
 				first = false
-				r.mu.Lock()
 				clear(r.known)
-				r.mu.Unlock()
 			}
 			for _, c := range changes {
-				r.note(c.Key, !c.Gone)
+				if c.Gone {
+					delete(r.known, c.Key)
+				} else {
+					r.known[c.Key] = true
+				}
 			}
+			r.once.Do(func() { close(r.listed) })
 		})
+		// What is removed from now on is not heard of.
+		r.mu.Lock()
+		clear(r.known)
+		r.mu.Unlock()
 		if ctx.Err() != nil {
 			break
 		}

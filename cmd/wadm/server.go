@@ -30,6 +30,7 @@ type server struct {
 	log       *slog.Logger
 	catalog   *catalog.Catalog
 	api       *api.Server
+	registry  shard.Registry
 	registrar *registrar
 	fleet     *shard.Fleet
 	scheduler *scheduler.Scheduler
@@ -38,6 +39,8 @@ type server struct {
 	discovery *natsjs.Discovery
 	explainer *explainer
 	keep      func(context.Context) error
+	// dropAfter is dropLatticesAfter; tests have less time.
+	dropAfter time.Duration
 }
 
 // newServer opens everything a server needs. It starts nothing.
@@ -61,7 +64,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{log: log, registrar: newRegistrar(store.Registry(), log)}
+	s := &server{log: log, dropAfter: dropLatticesAfter, registry: store.Registry(), registrar: newRegistrar(store.Registry(), log)}
 	if s.catalog, err = catalog.New(ctx, js, catalog.Config{
 		Bucket: cfg.Storage.Stream("wadm_catalog"), Replicas: replicas, Storage: storage, Logger: log,
 	}); err != nil {
@@ -181,23 +184,6 @@ func part(ctx context.Context, name string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s ended: %w", name, err)
-}
-
-// discover registers every lattice that shows itself: by an application or by a host.
-func (s *server) discover(ctx context.Context) error {
-	register := func(key tenancy.LatticeKey) {
-		if err := s.registrar.register(ctx, key); err != nil && ctx.Err() == nil {
-			s.log.Warn("lattice not registered; it will be seen again", "tenant", key.Tenant, "lattice", key.Lattice, "error", err)
-		}
-	}
-	known, err := s.catalog.Lattices(ctx)
-	if err != nil {
-		return err
-	}
-	for _, key := range known {
-		register(key)
-	}
-	return s.discovery.Discover(ctx, register)
 }
 
 // own ties a claim to the scheduler.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/nats-io/nats.go"
@@ -50,6 +51,21 @@ func (l *Ledger) SaveState(ctx context.Context, c scheduler.Claim, state []byte)
 	}
 }
 
+// forgottenTTL is how long an empty record stands for a state that was removed.
+const forgottenTTL = time.Minute
+
+// ForgetState removes the lattice's stored state: a lattice that is let go leaves
+// nothing behind. The errors are those of SaveState.
+func (l *Ledger) ForgetState(ctx context.Context, c scheduler.Claim) error {
+	if err := check(c); err != nil {
+		return fmt.Errorf("forget state: %w", err)
+	}
+	if err := l.write(ctx, c, stateSubject+c.Key.Token(), nil, forgottenTTL, true); err != nil {
+		return fmt.Errorf("forget state: %w", err)
+	}
+	return nil
+}
+
 // LoadState reads the lattice's stored state; nil when there is none that can be read.
 func (l *Ledger) LoadState(ctx context.Context, c scheduler.Claim) ([]byte, error) {
 	if err := check(c); err != nil {
@@ -66,6 +82,9 @@ func (l *Ledger) LoadState(ctx context.Context, c scheduler.Claim) ([]byte, erro
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
+	}
+	if len(m.Data) == 0 {
+		return nil, nil // it was let go
 	}
 	state, err := l.states.decode(m.Data)
 	if err != nil {

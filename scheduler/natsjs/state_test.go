@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"wadm/config/natsconn/natstest"
 	"wadm/scheduler"
 	"wadm/scheduler/core"
@@ -132,7 +134,7 @@ func TestPlainStatesAreReadAndDamagedOnesLeftAside(t *testing.T) {
 	if got := load(`{"apps":["a"]}`); string(got) != `{"apps":["a"]}` {
 		t.Errorf("plain: %q", got)
 	}
-	if got := load(""); got == nil || len(got) != 0 {
+	if got := load(""); got != nil {
 		t.Errorf("empty: %q", got)
 	}
 	for _, damaged := range []string{
@@ -143,6 +145,38 @@ func TestPlainStatesAreReadAndDamagedOnesLeftAside(t *testing.T) {
 		if got := load(damaged); got != nil {
 			t.Errorf("%q: %q", damaged, got)
 		}
+	}
+}
+
+func TestAStateThatIsForgottenIsGoneAndFenced(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	old := claim(t, js, lattice1("default"))
+	c := claim(t, js, lattice1("default"))
+	if err := l.SaveState(t.Context(), c, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.ForgetState(t.Context(), old); !errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("under an older claim: %v", err)
+	}
+	if got, err := l.LoadState(t.Context(), c); err != nil || string(got) != "{}" {
+		t.Errorf("before: %q, %v", got, err)
+	}
+	if err := l.ForgetState(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+	if got, err := l.LoadState(t.Context(), c); err != nil || got != nil {
+		t.Errorf("after: %q, %v", got, err)
+	}
+	st, err := js.Stream(t.Context(), "wadm_ledger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := st.GetLastMsgForSubject(t.Context(), "wadm.state.default.default")
+	if err != nil || m.Header.Get(jetstream.MsgTTLHeader) == "" {
+		t.Errorf("what stands for it stays: %v, %v", m, err)
 	}
 }
 
