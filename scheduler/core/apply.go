@@ -90,28 +90,15 @@ func (s *State) thaw(frozen map[string]bool) {
 // supersede stops waiting for image updates that are no longer wanted: an update
 // that a host can't do is silent, and whoever corrects the image should not have
 // to sit out its deadline. Should it land after all, it is seen and corrected.
-//
-// When the image that runs is wanted again there is nothing to correct it with:
-// a scale command that met the late update would make the host call one image by
-// the other's name for good. So the place is left alone until the update's
-// deadline; the status no longer counts it.
 func (s *State) supersede() {
 	for _, t := range s.flightsInOrder() {
 		f := s.flights[t]
 		if f.cmd.Kind != lattice.UpdateComponent {
 			continue
 		}
-		var scalers []*scaler
-		if u := s.units[t.Workload]; u != nil {
-			scalers = u.scalers
-		}
-		wants := func(image string) bool {
-			return slices.ContainsFunc(scalers, func(sc *scaler) bool { return sc.image == image })
-		}
-		i := s.obs.Holders(t.Workload)[t.Host]
-		f.superseded = !wants(f.cmd.Image)
-		if f.superseded && (i == nil || !wants(i.Image)) {
-			s.land(t)
+		u := s.units[t.Workload]
+		if u == nil || !slices.ContainsFunc(u.scalers, func(sc *scaler) bool { return sc.image == f.cmd.Image }) {
+			s.overtake(t, f)
 		}
 	}
 }

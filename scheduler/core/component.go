@@ -206,6 +206,10 @@ func (p *placement) scale(pl *place) {
 		// A scale command would change what the host reports, not what it runs.
 		return
 	}
+	if p.overtaken(pl) {
+		// The same if an update that was given up happened just before it.
+		return
+	}
 	ann := c.sc.annotations(c.sp.name, c.sc.id)
 	reason := ""
 	switch i := pl.inst; {
@@ -226,6 +230,12 @@ func (p *placement) scale(pl *place) {
 		Kind: lattice.ScaleComponent, Host: pl.host.ID, Workload: p.u.id.ID, Image: c.sc.image, Count: uint32(min(pl.want, maxCount)),
 		Annotations: ann, Config: c.sc.configs, App: c.sc.app, Scaler: c.sc.id, Reason: reason,
 	}, pl.inst != nil, p.now)
+}
+
+// overtaken tells whether an image update that is no longer wanted may still
+// happen to what runs on a place.
+func (p *placement) overtaken(pl *place) bool {
+	return pl.inst != nil && len(p.s.overtaken[target{Host: pl.host.ID, Workload: p.u.id}]) > 0
 }
 
 // settledAs tells whether the annotations of an instance are right, or as right

@@ -25,7 +25,7 @@ type configTarget struct {
 	made      bool
 	// late: until then a command without a prompt answer may still be carried out, by
 	// a host that was busy: a put after the configuration has been deleted, a
-	// deletion after it has been put again.
+	// deletion after it has been put again. Zero once it has been read after that.
 	late time.Time
 }
 
@@ -115,9 +115,7 @@ func (s *State) evalConfig(name string, now time.Time) {
 		if !c.made {
 			c.made, s.dirtyState = true, true
 		}
-		if now.Before(c.late) {
-			s.lookAt(Query{Kind: AskConfig, Config: name}, c.late)
-		}
+		s.lookAfter(Query{Kind: AskConfig, Config: name}, c.late)
 		if busy || fact.Exists && maps.Equal(fact.Value, v.value) {
 			return
 		}
@@ -131,8 +129,8 @@ func (s *State) evalConfig(name string, now time.Time) {
 
 // retireConfig deletes a configuration of ours once nothing uses it any more.
 func (s *State) retireConfig(name string, c *configTarget, fact lattice.ConfigFact, busy bool, now time.Time) {
-	if c.made && !fact.Exists && now.Before(c.late) {
-		s.lookAt(Query{Kind: AskConfig, Config: name}, c.late)
+	if c.made && !fact.Exists && s.mayReappear(c.late, now) {
+		s.lookAfter(Query{Kind: AskConfig, Config: name}, c.late)
 		if c.owner != "" {
 			s.dirty.apps[c.owner] = true
 		}
@@ -213,7 +211,11 @@ func (s *State) configChanged(name string) {
 // ConfigRead answers AskConfig; ok is false when the configuration does not exist.
 func (s *State) ConfigRead(name string, value map[string]string, ok bool, now time.Time) Decision {
 	d := s.begin()
-	if _, open := s.answered(Query{Kind: AskConfig, Config: name}, now); open && s.configs[name] != nil {
+	at, open := s.answered(Query{Kind: AskConfig, Config: name}, now)
+	if c := s.configs[name]; open && c != nil {
+		if !at.Before(c.late) {
+			c.late = time.Time{}
+		}
 		s.obs.Configs[name] = lattice.ConfigFact{Exists: ok, Value: value}
 		s.configChanged(name)
 	}

@@ -134,7 +134,9 @@ type State struct {
 	hostFlight map[lattice.HostID]map[target]*flight
 	unitFlight map[lattice.Workload]map[lattice.HostID]*flight
 	appFlight  map[string]map[target]*flight
-	backoffs   map[target]*backoff
+	// overtaken are image updates that are no longer wanted and may yet happen.
+	overtaken map[target][]*flight
+	backoffs  map[target]*backoff
 	// The same waits by workload.
 	unitBackoff map[lattice.Workload]map[lattice.HostID]*backoff
 	timers      timers
@@ -189,7 +191,8 @@ func New(cfg Config) *State {
 		known: map[string]bool{}, published: map[string]tenancy.Status{},
 		flights: map[target]*flight{}, hostFlight: map[lattice.HostID]map[target]*flight{},
 		unitFlight: map[lattice.Workload]map[lattice.HostID]*flight{}, appFlight: map[string]map[target]*flight{},
-		backoffs: map[target]*backoff{}, unitBackoff: map[lattice.Workload]map[lattice.HostID]*backoff{},
+		overtaken: map[target][]*flight{},
+		backoffs:  map[target]*backoff{}, unitBackoff: map[lattice.Workload]map[lattice.HostID]*backoff{},
 		settled: map[lattice.Workload]map[lattice.HostID]string{},
 		eager:   map[lattice.Workload]bool{}, appUnits: map[string]map[lattice.Workload]bool{},
 		queries: map[Query]*asked{}, recovering: true, looking: map[Query]time.Time{}, retired: map[string]bool{},

@@ -67,6 +67,11 @@ func (s *State) landAll(id lattice.HostID) {
 	for _, t := range slices.SortedFunc(maps.Keys(s.hostFlight[id]), compareTargets) {
 		s.land(t)
 	}
+	for t := range s.overtaken {
+		if t.Host == id {
+			s.overtakenOver(t, func(*flight) bool { return true })
+		}
+	}
 }
 
 // forgetHost forgets a host that is gone and had these workloads. What is in

@@ -38,8 +38,6 @@ type flight struct {
 	deadline time.Time
 	// askAt is when the host is asked whether it has happened, in case its event got lost.
 	askAt time.Time
-	// superseded: an image update that is no longer wanted but may still happen.
-	superseded bool
 	// change: the workload ran already, so the event alone does not confirm; the
 	// inventory does.
 	change bool
@@ -129,23 +127,53 @@ func drop[A, B comparable, V any](m map[A]map[B]V, a A, b B) {
 // host may. The next one to join causes a fresh look at links and configurations.
 func (s *State) nobody() bool { return len(s.obs.Hosts) == 0 }
 
-// land takes a command out of flight.
+// land takes a command out of flight: what became of it is known, or no longer matters.
 func (s *State) land(t target) {
-	f := s.flights[t]
-	if f == nil {
-		return
+	if f := s.flights[t]; f != nil {
+		s.unfly(t, f)
+		s.out.Resolved = append(s.out.Resolved, f.cmd.ID)
 	}
+}
+
+func (s *State) unfly(t target, f *flight) {
 	delete(s.flights, t)
 	drop(s.appFlight, f.cmd.App, t)
 	if t.Host != "" {
 		drop(s.hostFlight, t.Host, t)
 		drop(s.unitFlight, t.Workload, t.Host)
 	}
-	s.out.Resolved = append(s.out.Resolved, f.cmd.ID)
 	s.touch(t)
 	if f.cmd.App != "" {
 		s.dirty.apps[f.cmd.App] = true
 	}
+}
+
+// overtake takes an image update that is no longer wanted out of the way of the
+// next command, though it may still happen until its deadline.
+func (s *State) overtake(t target, f *flight) {
+	s.unfly(t, f)
+	s.overtaken[t] = append(s.overtaken[t], f)
+	s.remind(t, f.deadline)
+}
+
+// overtakenOver ends the wait for the overtaken updates of a target that are done
+// according to over.
+func (s *State) overtakenOver(t target, over func(*flight) bool) {
+	all := s.overtaken[t]
+	rest := slices.DeleteFunc(all, func(f *flight) bool {
+		if over(f) {
+			s.out.Resolved = append(s.out.Resolved, f.cmd.ID)
+			return true
+		}
+		return false
+	})
+	if len(rest) == len(all) {
+		return
+	}
+	if s.overtaken[t] = rest; len(rest) == 0 {
+		delete(s.overtaken, t)
+	}
+	s.touch(t)
 }
 
 // touch marks a target for evaluation.
@@ -169,6 +197,9 @@ func (s *State) adopt(c lattice.Command, now time.Time) {
 		// Links and configurations are idempotent and quick: they are just compared again.
 		s.out.Resolved = append(s.out.Resolved, c.ID)
 		return
+	}
+	if before := s.flights[t]; before != nil && before.cmd.Kind == lattice.UpdateComponent {
+		s.overtake(t, before)
 	}
 	s.fly(t, f)
 }
@@ -326,6 +357,11 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 
 func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
 	t := target{Host: ev.Host, Workload: lattice.ComponentOf(ev.Component.ID)}
+	if h := s.obs.Hosts[t.Host]; h != nil {
+		s.overtakenOver(t, func(f *flight) bool {
+			return f.cmd.Image == ev.Component.Image && ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt)
+		})
+	}
 	f := s.flights[t]
 	if f == nil || !s.done(t, f) {
 		return

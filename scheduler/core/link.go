@@ -22,6 +22,7 @@ type linkTarget struct {
 	// unsure: it or another one of its key has been deleted; a list will tell which.
 	unsure bool
 	// late: until then a command without a prompt answer may still be carried out.
+	// Zero once the links have been listed after that.
 	late time.Time
 }
 
@@ -88,8 +89,8 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 	switch {
 	case l.want == nil && s.frozen[l.owner]:
 		return
-	case l.want == nil && !there && s.obs.LinksKnown && s.flights[t] == nil && now.Before(l.late):
-		s.lookAt(Query{Kind: AskLinks}, l.late)
+	case l.want == nil && !there && s.obs.LinksKnown && s.flights[t] == nil && s.mayReappear(l.late, now):
+		s.lookAfter(Query{Kind: AskLinks}, l.late)
 		s.dirty.apps[l.owner] = true
 		s.touchEnds(id)
 		return
@@ -109,9 +110,7 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 		if !l.made {
 			l.made, s.dirtyState = true, true
 		}
-		if now.Before(l.late) {
-			s.lookAt(Query{Kind: AskLinks}, l.late)
-		}
+		s.lookAfter(Query{Kind: AskLinks}, l.late)
 	case !s.obs.LinksKnown || busy:
 	case s.unready(l.owner, l.want.SourceConfig) != "" || s.unready(l.owner, l.want.TargetConfig) != "":
 	default:
@@ -273,7 +272,9 @@ func (s *State) LinksListed(links []lattice.Link, now time.Time) Decision {
 	}
 	links = slices.Collect(maps.Values(listed))
 	for _, l := range s.links {
-		l.unsure = false
+		if l.unsure = false; !asked.Before(l.late) {
+			l.late = time.Time{}
+		}
 	}
 	for _, id := range s.obs.SetLinks(links) {
 		s.linkObserved(id)

@@ -106,6 +106,20 @@ func (s *State) lookAt(q Query, at time.Time) {
 	}
 }
 
+// lookAfter puts a question at a moment, or as soon as possible after it, unless
+// one that was put after it is open. A zero moment asks for nothing.
+func (s *State) lookAfter(q Query, at time.Time) {
+	if a := s.queries[q]; !at.IsZero() && (a == nil || a.at.Before(at)) {
+		s.lookAt(q, at)
+	}
+}
+
+// mayReappear tells whether what is gone may yet be made by a late command. When
+// all hosts are gone nobody can tell, and after that moment nobody is expected to.
+func (s *State) mayReappear(late, now time.Time) bool {
+	return !late.IsZero() && (now.Before(late) || !s.nobody())
+}
+
 func compareQueries(a, b Query) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Config, b.Config))
 }

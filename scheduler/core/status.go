@@ -66,9 +66,9 @@ func (p *placement) reportScaler(sc *scaler) {
 		}
 		right := c.foreign
 		for _, pl := range c.places {
-			if f := p.flying(pl); f != nil && !f.superseded {
+			if f := p.flying(pl); f != nil {
 				moving++
-			} else if f != nil && !p.right(pl) {
+			} else if p.overtaken(pl) && !p.right(pl) {
 				waiting = append(waiting, fmt.Sprintf("Waiting for the end of an earlier update on host %s", pl.host.ID))
 			}
 			if pl.inst != nil {

@@ -43,6 +43,9 @@ func (s *State) nextTimer() time.Time {
 		if b := s.backoffs[x.t]; b != nil && b.next.Equal(x.at) {
 			return x.at
 		}
+		if slices.ContainsFunc(s.overtaken[x.t], func(f *flight) bool { return f.deadline.Equal(x.at) }) {
+			return x.at
+		}
 		heap.Pop(&s.timers)
 	}
 	return time.Time{}
@@ -63,6 +66,7 @@ func (s *State) expire(now time.Time) {
 		if b := s.backoffs[t]; b != nil && !now.Before(b.next) {
 			s.touch(t)
 		}
+		s.overtakenOver(t, func(f *flight) bool { return !now.Before(f.deadline) })
 	}
 }
 

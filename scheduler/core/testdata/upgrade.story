@@ -48,9 +48,8 @@ run 30s
 | 291.003 scale shop-web@a to 3 of web:1 (spread default wants 3 here, 2 run)
 | 291.003 status shop: reconciling Scaling component on 2 host(s)
 | 291.005 status shop: reconciling Scaling component on 1 host(s)
-| 292.004 scale shop-web@b to 3 of web:1 (spread default wants 3 here, 2 run)
-| 292.006 status shop: deployed 
+| 292.004 status shop: reconciling Waiting for the end of an earlier update on host b
 show
 | on a: shop-web=3/web:1/default
-| on b: shop-web=3/web:1/default
+| on b: shop-web=2/web:1/default
 | config shop-lang map[l:de]

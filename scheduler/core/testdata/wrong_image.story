@@ -64,7 +64,9 @@ deploy shop
 run 60s
 | 205.001 update component shop-web@a web:3 (image web:3 replaces web:4)
 | 205.001 status shop: reconciling Scaling component on 1 host(s)
-| 205.002 scale shop-web@a to 3 of web:3 (spread default wants 3 here, 2 run)
-| 205.004 status shop: deployed 
+| 205.002 status shop: reconciling Waiting for the end of an earlier update on host a
+| 220.000 scale shop-web@a to 3 of web:3 (spread default wants 3 here, 2 run)
+| 220.000 status shop: reconciling Scaling component on 1 host(s)
+| 220.002 status shop: deployed 
 show
 | on a: shop-web=3/web:3/default
