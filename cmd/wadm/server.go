@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
-	"wadm/config"
 	"wadm/config/natsconn"
 	"wadm/scheduler"
 	"wadm/scheduler/control"
@@ -46,9 +45,6 @@ type server struct {
 // newServer opens everything a server needs. It starts nothing.
 func newServer(ctx context.Context, d deps) (*server, error) {
 	cfg, log, nc := d.Config, d.Log, d.NATS
-	if cfg.Multitenant {
-		return nil, fmt.Errorf("%w: multitenant mode is not available in this version", config.ErrInvalid)
-	}
 	storage, replicas := jetstream.FileStorage, cfg.Storage.Replicas
 	if cfg.Storage.InMemory() {
 		storage = jetstream.MemoryStorage
@@ -167,10 +163,12 @@ func (s *server) run(ctx context.Context) error {
 	open, shut := context.WithCancel(ctx)
 	defer shut()
 	defer context.AfterFunc(gctx, shut)()
+	held := &holdings{log: s.log}
+	g.Go(func() error { return held.run(gctx) })
 	front, fctx := errgroup.WithContext(open)
 	front.Go(func() error { return part(fctx, "API", s.api.Run(fctx)) })
 	front.Go(func() error { return part(fctx, "discovery", s.discover(fctx)) })
-	front.Go(func() error { return part(fctx, "fleet", s.fleet.Run(fctx, s.own)) })
+	front.Go(func() error { return part(fctx, "fleet", s.fleet.Run(fctx, held.own(s.own))) })
 	g.Go(func() error {
 		defer stop()
 		return front.Wait()
