@@ -6,6 +6,7 @@ import (
 	"wadm/config"
 	"wadm/config/natsconn"
 	"wadm/telemetry"
+	"wadm/tenancy/catalog"
 )
 
 // Exit codes. Supervisors and scripts rely on them: 0 is only ever an orderly
@@ -30,7 +31,7 @@ func exitCode(err error) int {
 	case errors.Is(err, config.ErrUsage):
 		return exitUsage
 	case errors.Is(err, config.ErrInvalid), errors.Is(err, natsconn.ErrConfig), errors.Is(err, telemetry.ErrTracing),
-		errors.Is(err, errNotAdoptable):
+		errors.Is(err, errNotAdoptable), errors.Is(err, catalog.ErrLost):
 		return exitInvalid
 	case errors.Is(err, natsconn.ErrUnreachable):
 		return exitUnreachable

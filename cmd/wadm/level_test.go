@@ -1,243 +1,20 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"wadm/config"
-	"wadm/config/natsconn"
-	"wadm/config/natsconn/natstest"
 	"wadm/loadtest/simhost"
-	"wadm/scheduler/lattice"
-	"wadm/telemetry"
 	"wadm/tenancy"
 	"wadm/tenancy/api"
+	"wadm/tenancy/catalog"
+	"wadm/tenancy/manifest"
 )
-
-// world is a whole installation in a bubble: NATS, one lattice of simulated
-// hosts, and servers that come and go. Time passes only while everything waits.
-type world struct {
-	t      *testing.T
-	nats   *natstest.Server
-	nc     *nats.Conn
-	js     jetstream.JetStream
-	sim    *simhost.Lattice
-	client *api.Client
-	log    *slog.Logger
-}
-
-// aloneFor names the test that a process of its own was started for.
-const aloneFor = "TEST_ALONE"
-
-// alone tells whether this process is the test's own, and if not, runs the test in
-// one: the client library shares timers within a process, and a timer of one
-// bubble must not come into another.
-func alone(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(aloneFor) == t.Name() {
-		return true
-	}
-	exact := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+exact, "-test.timeout=3m", fmt.Sprintf("-test.v=%t", testing.Verbose()))
-	cmd.Env = append(os.Environ(), aloneFor+"="+t.Name())
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("in a process of its own: %v\n%s", err, out)
-	} else if testing.Verbose() {
-		t.Logf("%s", out)
-	}
-	return false
-}
-
-// inBubble runs fn in a world without hosts and without servers.
-func inBubble(t *testing.T, cfg simhost.Config, fn func(*world), opts ...natstest.Option) {
-	t.Helper()
-	if !alone(t) {
-		return
-	}
-	natstest.Bubble(t, func(t *testing.T, srv *natstest.Server) {
-		w := &world{t: t, nats: srv, nc: srv.Connect(t), js: srv.JetStream(t), log: slog.New(slog.DiscardHandler)}
-		if testing.Verbose() {
-			w.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-		}
-		var err error
-		if w.sim, err = simhost.New(w.nc, "default", cfg); err != nil {
-			t.Fatal(err)
-		}
-		defer w.sim.Close()
-		if w.client, err = api.NewClient(w.nc, api.ClientConfig{Lattice: "default"}); err != nil {
-			t.Fatal(err)
-		}
-		fn(w)
-	}, opts...)
-}
-
-// up starts a server, adjusted before it runs; the returned function stops it in order.
-func (w *world) up(name string, adjust ...func(*server)) (s *server, down func()) {
-	w.t.Helper()
-	cfg := config.Config{InstanceID: name, Storage: config.Storage{Persistence: "memory"}}.WithDefaults()
-	connect := func(noBuffer bool) *natsconn.Conn {
-		c, err := natsconn.Connect(w.t.Context(), natsconn.Config{Server: "nats://in.process", InProcess: w.nats.NATS(), NoBuffer: noBuffer}, w.log)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return c
-	}
-	data, commands := connect(false), connect(true)
-	tracing, err := telemetry.NewTracing(w.t.Context(), telemetry.TracingConfig{}, w.log)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	s, err = newServer(w.t.Context(), deps{Config: cfg, Log: w.log.With("instance", name), Tracing: tracing, NATS: data, Commands: commands})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, f := range adjust {
-		f(s)
-	}
-	ctx, cancel := context.WithCancelCause(w.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.run(ctx) }()
-	stopped := false
-	down = func() {
-		w.t.Helper()
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel(errors.New("stop"))
-		if err := <-done; err != nil {
-			w.t.Errorf("server %s ended with %v", name, err)
-		}
-		data.Close()
-		commands.Close()
-	}
-	w.t.Cleanup(down)
-	<-s.api.Ready()
-	return s, down
-}
-
-// host adds a host in a zone.
-func (w *world) host(zone string) *simhost.Host {
-	w.t.Helper()
-	h, err := w.sim.AddHost(simhost.HostConfig{Labels: map[string]string{"zone": zone}})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return h
-}
-
-// within waits in the bubble's time until ok returns nil.
-func (w *world) within(limit time.Duration, what string, ok func() error) {
-	w.t.Helper()
-	end := time.Now().Add(limit)
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		if !time.Now().Before(end) {
-			w.t.Fatalf("%s: not within %v: %v", what, limit, err)
-		}
-		time.Sleep(100 * time.Millisecond) // of the bubble
-	}
-}
-
-// want waits until count instances of the component run in each zone, and the
-// application's status says that it is deployed.
-func (w *world) want(limit time.Duration, app, component string, zones map[string]uint32) {
-	w.t.Helper()
-	w.within(limit, "instances of "+component, func() error {
-		have := map[string]uint32{}
-		for id, n := range w.sim.Instances(lattice.WorkloadID(component)) {
-			if h := w.sim.Host(id); h != nil {
-				have[h.Inventory().Labels["zone"]] += n
-			}
-		}
-		if fmt.Sprint(have) != fmt.Sprint(zones) {
-			return fmt.Errorf("%v, want %v", have, zones)
-		}
-		return nil
-	})
-	w.status(limit, app, tenancy.StatusDeployed)
-}
-
-func (w *world) status(limit time.Duration, app string, want tenancy.StatusType) {
-	w.t.Helper()
-	w.within(limit, "status of "+app, func() error {
-		st, err := w.client.Status(w.t.Context(), app)
-		if err == nil && st.Status.Type != want {
-			err = fmt.Errorf("%+v, want %s", st.Status, want)
-		}
-		return err
-	})
-}
-
-// deploy puts and deploys a manifest.
-func (w *world) deploy(name, manifest string) {
-	w.t.Helper()
-	if _, err := w.client.Put(w.t.Context(), []byte(manifest), ""); err != nil {
-		w.t.Fatal(err)
-	}
-	if _, err := w.client.Deploy(w.t.Context(), name, nil); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// zoned is an application of one component with n instances in each of the zones.
-func zoned(name string, n int, zones ...string) string {
-	m := fmt.Sprintf(`
-apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata: {name: %s}
-spec:
-  components:
-    - name: web
-      type: component
-      properties: {image: "registry.example.com/%s:1"}
-      traits:
-        - type: spreadscaler
-          properties:
-            instances: %d
-            spread:
-`, name, name, n*len(zones))
-	for _, z := range zones {
-		m += fmt.Sprintf("              - {name: %s, requirements: {zone: %s}}\n", z, z)
-	}
-	return m
-}
-
-func (w *world) spotless() {
-	w.t.Helper()
-	for _, v := range w.sim.Violations() {
-		w.t.Errorf("violation: %v", v)
-	}
-}
-
-func TestABubbleHoldsAWholeServer(t *testing.T) {
-	t.Parallel()
-	inBubble(t, simhost.Config{RequireEpoch: true}, func(w *world) {
-		w.host("a")
-		w.host("b")
-		_, down := w.up("one")
-		w.deploy("shop", zoned("shop", 2, "a", "b"))
-		w.want(time.Minute, "shop", "shop-web", map[string]uint32{"a": 2, "b": 2})
-		time.Sleep(time.Hour)
-		w.want(time.Minute, "shop", "shop-web", map[string]uint32{"a": 2, "b": 2})
-		down()
-		w.spotless()
-	})
-}
 
 // TestWhatIsDeletedIsMadeAgain: somebody deletes a stream or a bucket while the
 // server runs. It is there again before long, and what changes from then on, and
@@ -326,5 +103,186 @@ func TestWhatIsDeletedIsMadeAgain(t *testing.T) {
 				w.spotless()
 			})
 		})
+	}
+}
+
+// TestTenMinutesWithoutAnyInstance: every instance is down, some after an orderly
+// stop and some after a crash. Hosts come, go, are labelled anew and lose work, and
+// the catalog changes. Whoever starts then finds out about all of it.
+func TestTenMinutesWithoutAnyInstance(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"stopped", "crashed"} {
+		t.Run(end, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, simhost.Config{RequireEpoch: true}, func(w *world) {
+				t := w.t
+				ctx := t.Context()
+				goes, relabelled, robbed := w.host("a"), w.host("b"), w.host("c")
+				w.host("a")
+				one, downOne := w.up("one")
+				two, downTwo := w.up("two")
+				w.deploy("shop", zoned("shop", 2, "a", "b", "c"))
+				w.deploy("gone", zoned("gone", 1, "a", "b"))
+				w.deploy("new", zoned("new", 1, "c"))
+				w.deploy("hello", hello)
+				w.want(time.Minute, "shop", "shop-web", map[string]uint32{"a": 2, "b": 2, "c": 2})
+				w.want(time.Minute, "gone", "gone-web", map[string]uint32{"a": 1, "b": 1})
+				w.want(time.Minute, "new", "new-web", map[string]uint32{"c": 1})
+				w.status(time.Minute, "hello", tenancy.StatusDeployed)
+				if end == "crashed" {
+					one.crash()
+					two.crash()
+				}
+				downOne()
+				downTwo()
+
+				time.Sleep(2 * time.Minute)
+				if err := goes.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				if err := relabelled.Relabel(map[string]string{"zone": "c"}); err != nil {
+					t.Fatal(err)
+				}
+				if err := robbed.RemoveComponent("shop-web"); err != nil {
+					t.Fatal(err)
+				}
+				w.host("b")
+				brief := w.host("a")
+				if err := brief.Stop(); err != nil {
+					t.Fatal(err)
+				}
+				c, err := catalog.New(ctx, w.js, catalog.Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				key := tenancy.LatticeKey{Tenant: tenancy.DefaultTenant, Lattice: "default"}
+				if _, err := c.Undeploy(ctx, key, "gone", ""); err != nil {
+					t.Fatal(err)
+				}
+				m, err := manifest.Parse([]byte(zoned("new", 3, "c")), "", false, manifest.Budget{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Put(ctx, key, m, ""); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Deploy(ctx, key, "new", nil, "", nil); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(8 * time.Minute)
+
+				before := len(w.sim.Commands())
+				_, down := w.up("three")
+				defer down()
+				w.want(time.Minute, "shop", "shop-web", map[string]uint32{"a": 2, "b": 2, "c": 2})
+				w.want(time.Minute, "new", "new-web", map[string]uint32{"c": 3})
+				w.status(time.Minute, "gone", tenancy.StatusUndeployed)
+				w.status(time.Minute, "hello", tenancy.StatusDeployed)
+				w.within(time.Minute, "what is undeployed is gone", func() error {
+					if n := len(w.sim.Instances("gone-web")); n > 0 {
+						return fmt.Errorf("%d hosts run it", n)
+					}
+					return nil
+				})
+				after := len(w.sim.Commands())
+				time.Sleep(10 * time.Minute)
+				if n := len(w.sim.Commands()); n != after {
+					t.Errorf("%d more commands at rest", n-after)
+				}
+				for _, c := range w.sim.Commands()[before:] {
+					if c.Needless {
+						t.Errorf("needless: %s", c.Subject)
+					}
+				}
+				w.spotless()
+			})
+		})
+	}
+}
+
+// TestALostCatalogIsNotAnEmptyOne: somebody deletes the bucket of applications.
+// Nothing that runs is touched, nobody starts with an empty catalog in its place,
+// and when the bucket has been restored all goes on.
+func TestALostCatalogIsNotAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	inBubble(t, simhost.Config{RequireEpoch: true}, func(w *world) {
+		t := w.t
+		ctx := t.Context()
+		h := w.host("a")
+		w.host("b")
+		s, down := w.up("one")
+		defer down()
+		w.deploy("shop", zoned("shop", 2, "a", "b"))
+		w.want(time.Minute, "shop", "shop-web", map[string]uint32{"a": 2, "b": 2})
+		const bucket = "KV_wadm_catalog"
+		st, err := w.js.Stream(ctx, bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		backup := backUp(t, st)
+		if err := w.js.DeleteStream(ctx, bucket); err != nil {
+			t.Fatal(err)
+		}
+		before := len(w.sim.Commands())
+		w.within(time.Minute, "readiness says so", func() error {
+			if err := s.check(ctx); !errors.Is(err, catalog.ErrLost) {
+				return fmt.Errorf("ready: %w", err)
+			}
+			return nil
+		})
+		if _, err := w.client.Put(ctx, []byte(zoned("more", 1, "a")), ""); err == nil {
+			t.Error("an application was stored nowhere")
+		}
+		time.Sleep(20 * time.Minute)
+		if n := len(w.sim.Commands()); n != before {
+			t.Errorf("%d commands for want of a catalog", n-before)
+		}
+		if err := h.RemoveComponent("shop-web"); err != nil {
+			t.Fatal(err)
+		}
+		w.want(time.Minute, "shop", "shop-web", map[string]uint32{"a": 2, "b": 2})
+		// A restart must not take the want of a catalog for an empty one.
+		if _, err := newServer(ctx, s.deps); !errors.Is(err, catalog.ErrLost) || exitCode(err) != exitInvalid {
+			t.Errorf("a start without a catalog: %v", err)
+		}
+		if _, err := w.js.Stream(ctx, bucket); err == nil {
+			t.Error("an empty catalog was made")
+		}
+		restore(t, w.js, st.CachedInfo().Config, backup)
+		w.within(time.Minute, "ready again", func() error { return s.check(ctx) })
+		w.deploy("more", zoned("more", 1, "a"))
+		w.want(time.Minute, "more", "more-web", map[string]uint32{"a": 1})
+		if err := w.client.Undeploy(ctx, "shop"); err != nil {
+			t.Fatal(err)
+		}
+		w.status(time.Minute, "shop", tenancy.StatusUndeployed)
+		w.spotless()
+	})
+}
+
+// backUp reads what is in a stream.
+func backUp(t *testing.T, st jetstream.Stream) (all []*jetstream.RawStreamMsg) {
+	t.Helper()
+	for seq := range st.CachedInfo().State.LastSeq {
+		m, err := st.GetMsg(t.Context(), seq+1)
+		switch {
+		case err == nil:
+			all = append(all, m)
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func restore(t *testing.T, js jetstream.JetStream, cfg jetstream.StreamConfig, all []*jetstream.RawStreamMsg) {
+	t.Helper()
+	if _, err := js.CreateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: m.Subject, Data: m.Data}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

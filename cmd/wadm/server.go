@@ -61,8 +61,13 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 		return nil, err
 	}
 	s := &server{log: log, dropAfter: dropLatticesAfter, registry: store.Registry(), registrar: newRegistrar(store.Registry(), log)}
+	// Claims in the ledger tell that there have been applications before.
+	mark, err := store.Probe(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if s.catalog, err = catalog.New(ctx, js, catalog.Config{
-		Bucket: cfg.Storage.Stream("wadm_catalog"), Replicas: replicas, Storage: storage, Logger: log,
+		Bucket: cfg.Storage.Stream("wadm_catalog"), Expected: mark.Last > 0, Replicas: replicas, Storage: storage, Logger: log,
 	}); err != nil {
 		return nil, err
 	}
@@ -209,6 +214,9 @@ func (s *server) check(context.Context) error {
 	case <-s.api.Ready():
 	default:
 		return errors.New("API is not subscribed yet")
+	}
+	if err := s.catalog.Ready(); err != nil {
+		return err
 	}
 	return s.fleet.Ready()
 }

@@ -46,6 +46,10 @@ type Config struct {
 	// It must exceed the longest time an instance is cut off and still believes its
 	// memory; instances read everything again whenever they reconnect.
 	MarkerTTL time.Duration
+	// Expected: there must be a bucket, because instances have worked with it before.
+	// A missing one is then ErrLost, and not created: with an empty one everything
+	// that runs would be removed.
+	Expected bool
 	// Logger receives what is skipped or repaired. Default: discarded.
 	Logger *slog.Logger
 	// Now is the clock of the history. Default time.Now.
@@ -143,6 +147,9 @@ func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Catalog, err
 	}
 	kv, err := js.KeyValue(ctx, cfg.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		if cfg.Expected {
+			return nil, fmt.Errorf("open bucket %s: %w", cfg.Bucket, ErrLost)
+		}
 		kv, err = js.CreateKeyValue(ctx, want)
 		if errors.Is(err, jetstream.ErrLimitMarkerTTLNotSupported) {
 			// Servers before 2.11: markers stay for ever, which costs space only.
@@ -206,12 +213,22 @@ func differences(want jetstream.KeyValueConfig, have jetstream.StreamConfig) str
 
 // Run keeps the index of heads in memory, calls the watchers and sweeps
 // unreferenced bodies, until ctx ends. It survives reconnects and restarts of
-// NATS and returns nil.
+// NATS and returns nil. It does not create a bucket that somebody has deleted:
+// reads and changes fail, nobody is told of any change, and all goes on when the
+// bucket is back.
 func (c *Catalog) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.follow(ctx) })
 	g.Go(func() error { return c.sweepLoop(ctx) })
 	return g.Wait()
+}
+
+// Ready is nil when changes of the catalog are followed, and else why not:
+// ErrLost (wrapped) when the bucket has been deleted.
+func (c *Catalog) Ready() error {
+	c.index.mu.Lock()
+	defer c.index.mu.Unlock()
+	return c.index.trouble
 }
 
 // index is what every instance remembers of all heads.
@@ -226,6 +243,8 @@ type index struct {
 	apps  map[tenancy.LatticeKey]map[string]entry
 	// waiters are called when what is deployed in their lattice changes.
 	waiters map[tenancy.LatticeKey]map[*waiter]struct{}
+	// trouble is why changes are not followed now; nil when they are.
+	trouble error
 	// restart asks follow for a new list.
 	restart chan struct{}
 }
@@ -235,4 +254,5 @@ func (x *index) init() {
 	x.apps = map[tenancy.LatticeKey]map[string]entry{}
 	x.waiters = map[tenancy.LatticeKey]map[*waiter]struct{}{}
 	x.restart = make(chan struct{}, 1)
+	x.trouble = errors.New("the catalog has not been read yet")
 }

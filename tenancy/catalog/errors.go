@@ -17,6 +17,9 @@ var (
 	// ErrTooLarge: the manifest or the list of versions does not fit into one
 	// stored value.
 	ErrTooLarge = errors.New("too large to store")
+	// ErrLost: the bucket is not there any more. What should run is not known, which
+	// is not the same as nothing.
+	ErrLost = errors.New("the catalog of applications is gone: restore its bucket from a backup")
 	// ErrConflict: others were faster until the retries or the time ran out.
 	ErrConflict = errors.New("too many concurrent changes")
 )

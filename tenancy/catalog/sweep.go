@@ -43,6 +43,13 @@ func (c *Catalog) Sweep(ctx context.Context) (int, error) {
 		key  tenancy.LatticeKey
 		name string
 	}
+	// Ages are reckoned by the clock of the server that stamped the bodies: one's own
+	// may be hours ahead, and the body of a put under way would look old.
+	info, err := c.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list bodies: %w", err)
+	}
+	now := info.TimeStamp
 	w, err := c.kv.Watch(ctx, "*.*.*.*", jetstream.MetaOnly(), jetstream.IgnoreDeletes())
 	if err != nil {
 		return 0, fmt.Errorf("list bodies: %w", err)
@@ -65,7 +72,7 @@ func (c *Catalog) Sweep(ctx context.Context) (int, error) {
 				if !ok || !isBody(u.Key()[i+1:]) {
 					continue
 				}
-				if c.cfg.Now().Sub(u.Created()) >= c.cfg.SweepAge {
+				if now.Sub(u.Created()) >= c.cfg.SweepAge {
 					old[app{key, name}] = append(old[app{key, name}], u.Key()[i+1:])
 				}
 			}

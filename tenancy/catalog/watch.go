@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -105,22 +106,49 @@ func (x *index) advance(revision uint64) {
 // follow keeps the index current until ctx ends.
 func (c *Catalog) follow(ctx context.Context) error {
 	for try := 0; ctx.Err() == nil; try++ {
-		started := c.cfg.Now()
 		err := c.followOnce(ctx)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if c.cfg.Now().Sub(started) > time.Minute {
-			try = 0
-		}
-		if errors.Is(err, errListAgain) {
+		case errors.Is(err, errListAgain):
 			c.log.Info("reading the index of applications again")
-		} else {
-			c.log.Warn("following the catalog failed; trying again", "error", err)
+			try = 0
+		default:
+			if c.lost(err) {
+				// Nobody restores a bucket within moments.
+				t := time.NewTimer(time.Second)
+				select {
+				case <-t.C:
+				case <-ctx.Done():
+					t.Stop()
+				}
+			}
 		}
 		pause(ctx, try)
 	}
 	return nil
+}
+
+// lost notes why changes are not followed, and says so once per reason. It tells
+// whether the bucket is gone.
+func (c *Catalog) lost(err error) (gone bool) {
+	gone = errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrStreamNotFound)
+	if gone {
+		err = fmt.Errorf("bucket %s: %w", c.cfg.Bucket, ErrLost)
+	}
+	x := &c.index
+	x.mu.Lock()
+	news := x.trouble == nil || x.trouble.Error() != err.Error()
+	x.trouble = err
+	x.mu.Unlock()
+	switch {
+	case !news:
+	case gone:
+		c.log.Error("the catalog has been deleted; what runs is left as it is", "error", err)
+	default:
+		c.log.Warn("following the catalog failed; trying again", "error", err)
+	}
+	return gone
 }
 
 // errListAgain ends followOnce without anything being wrong.
@@ -232,7 +260,7 @@ func (c *Catalog) replace(fresh map[tenancy.LatticeKey]map[string]entry, positio
 	x.mu.Lock()
 	old := x.apps
 	x.apps = fresh
-	x.loaded = true
+	x.loaded, x.trouble = true, nil
 	x.advance(position)
 	var call []*waiter
 	for key, ws := range x.waiters {

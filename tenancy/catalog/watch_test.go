@@ -355,7 +355,11 @@ func TestSweepRemovesOnlyWhatNoHeadNames(t *testing.T) {
 	if n, err := c.Sweep(t.Context()); n != 0 || err != nil {
 		t.Errorf("young bodies were swept: %d, %v", n, err)
 	}
-	later := open(t, js, catalog.Config{Now: func() time.Time { return time.Now().Add(2 * time.Hour) }})
+	wrong := open(t, js, catalog.Config{Now: func() time.Time { return time.Now().Add(5 * time.Hour) }})
+	if n, err := wrong.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("young bodies were swept by a clock that is ahead: %d, %v", n, err)
+	}
+	later := open(t, js, catalog.Config{SweepAge: time.Nanosecond})
 	if n, err := later.Sweep(t.Context()); n != 2 || err != nil {
 		t.Errorf("swept %d, %v", n, err)
 	}
