@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"wadm/config/spelling"
 )
 
 // foreign matches WADM_ variables that belong to others: wash reads some, and
@@ -77,7 +79,7 @@ func unknownVariables(vars map[string]string, known map[string]bool) []Warning {
 	slices.Sort(names)
 	var warnings []Warning
 	for _, name := range names {
-		near, _ := nearest(name, candidates, false)
+		near, _ := spelling.Nearest(name, candidates, false)
 		warnings = append(warnings, Warning{name, fmt.Sprintf("unknown variable, ignored; the nearest known one is %s", near)})
 	}
 	return warnings

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"wadm/config/spelling"
 )
 
 // maxFileSize bounds a configuration file, in bytes.
@@ -109,7 +111,7 @@ func (w *walker) value(name string, key, value *yaml.Node) {
 	o, ok := w.byKey[name]
 	if !ok {
 		hint := ""
-		if near, ok := nearest(name, w.keys, true); ok {
+		if near, ok := spelling.Nearest(name, w.keys, true); ok {
 			hint = fmt.Sprintf("; did you mean %q?", near)
 		} else if near, ok := w.sameLastWord(name); ok {
 			hint = fmt.Sprintf("; did you mean %q?", near)

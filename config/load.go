@@ -8,6 +8,8 @@ import (
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
+
+	"wadm/config/spelling"
 )
 
 // layer holds the values one source gives, by the long name of the option.
@@ -118,7 +120,7 @@ func readFlags(args []string, options []Option) (layer, error) {
 	}
 	text := err.Error()
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && len(unknown.GetSpecifiedName()) > 1 {
-		if near, ok := nearest("--"+unknown.GetSpecifiedName(), append(given, "--help", "--version"), true); ok {
+		if near, ok := spelling.Nearest("--"+unknown.GetSpecifiedName(), append(given, "--help", "--version"), true); ok {
 			text += "; did you mean " + near + "?"
 		}
 	}

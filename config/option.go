@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"wadm/config/spelling"
 )
 
 // Option is one row of the table of options.
@@ -176,7 +178,7 @@ func (o Option) parse(s string) (any, error) {
 	v, err := o.Kind.parse(s)
 	if err == nil && o.Kind == KindEnum && !slices.Contains(o.Values, s) {
 		err = fmt.Errorf("must be %s", strings.Join(o.Values, " or "))
-		if near, ok := nearest(s, o.Values, true); ok {
+		if near, ok := spelling.Nearest(s, o.Values, true); ok {
 			err = fmt.Errorf("%w; did you mean %q?", err, near)
 		}
 	}

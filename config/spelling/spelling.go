@@ -1,8 +1,9 @@
-package config
+// Package spelling guesses what was meant by a word that is not known.
+package spelling
 
-// nearest finds the candidate with the fewest typing mistakes between it and
+// Nearest finds the candidate with the fewest typing mistakes between it and
 // s. With close set, it finds nothing when even that one is no likely typo.
-func nearest(s string, candidates []string, close bool) (string, bool) {
+func Nearest(s string, candidates []string, close bool) (string, bool) {
 	best, least := "", -1
 	for _, c := range candidates {
 		if d := distance(s, c); least < 0 || d < least {
