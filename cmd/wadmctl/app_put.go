@@ -89,6 +89,9 @@ func (p *program) store(ctx context.Context, client *api.Client, src source, rep
 	for _, a := range m.Advice() {
 		p.out.say("advice: %s: %s", src.name, printable(a))
 	}
+	for _, f := range inspect(src.data).advice {
+		p.out.say("advice: %s:%d:%d: %s", src.name, f.Line, f.Column, printable(f.Message))
+	}
 	data, err := src.body(m)
 	if err != nil {
 		return stored{}, failed("cannot read manifest "+src.name, err)

@@ -152,8 +152,9 @@ func (p *program) nameOf(ctx context.Context, arg string) (string, error) {
 
 func (p *program) runDelete(ctx context.Context, client *api.Client, names []string, version *string) error {
 	type result struct {
-		Name    string `json:"name"`
-		Existed bool   `json:"existed"`
+		Name    string  `json:"name"`
+		Version *string `json:"version,omitempty"`
+		Existed bool    `json:"existed"`
 	}
 	results := []result{}
 	for _, name := range names {
@@ -161,7 +162,7 @@ func (p *program) runDelete(ctx context.Context, client *api.Client, names []str
 		if err != nil {
 			return failed(fmt.Sprintf("cannot delete %q", name), err)
 		}
-		results = append(results, result{name, r.Existed})
+		results = append(results, result{name, version, r.Existed})
 	}
 	if len(names) == 0 {
 		p.out.say("Nothing to delete.")
@@ -173,8 +174,12 @@ func (p *program) runDelete(ctx context.Context, client *api.Client, names []str
 	}{succeeded(), true, results}, func(w io.Writer) {
 		for _, r := range results {
 			switch {
+			case !r.Existed && r.Version != nil:
+				fmt.Fprintf(w, "Nothing deleted: there is no version %q of application %s\n", *r.Version, r.Name)
 			case !r.Existed:
 				fmt.Fprintf(w, "Already deleted application: %s\n", r.Name)
+			case r.Version != nil:
+				fmt.Fprintf(w, "Deleted application: %s, version %q\n", r.Name, *r.Version)
 			default:
 				fmt.Fprintf(w, "Deleted application: %s\n", r.Name)
 			}

@@ -66,10 +66,10 @@ func examine(src source, refs bool) findings {
 	doc := findings{Errors: []finding{}, Warnings: []finding{}, Advice: []finding{}}
 	m, err := manifest.Parse(src.data, src.contentType(), true, manifest.Budget{})
 	if err != nil {
-		doc.Errors = append(doc.Errors, parseFinding(err))
+		doc.Errors = append(doc.Errors, parseFinding(err).within(src.data))
 		return doc
 	}
-	at := locate(src.data)
+	at, traits := locate(src.data), inspect(src.data)
 	for _, f := range m.Validate() {
 		if f.Level == manifest.Error {
 			doc.Errors = append(doc.Errors, at.finding(f.Message))
@@ -77,9 +77,11 @@ func examine(src source, refs bool) findings {
 			doc.Warnings = append(doc.Warnings, at.finding(f.Message))
 		}
 	}
+	doc.Errors = traits.explain(doc.Errors)
 	for _, a := range m.Advice() {
 		doc.Advice = append(doc.Advice, at.finding(a))
 	}
+	doc.Advice = append(doc.Advice, traits.advice...)
 	if refs {
 		for _, c := range m.Spec.Components {
 			if c.Properties.Image == nil {
@@ -122,6 +124,36 @@ func parseFinding(err error) finding {
 		_, _ = fmt.Sscan(m[1], &f.Line)
 		_, _ = fmt.Sscan(m[2], &f.Column)
 		f.Message = strings.TrimSuffix(f.Message, " "+m[0])
+	}
+	return f
+}
+
+// unknownPattern finds the name of a field in the words of the parser.
+var unknownPattern = regexp.MustCompile("unknown field `([^`]+)`")
+
+// within moves a finding about an unknown field from the part of the manifest that
+// has it, which is the place the parser knows, to the field.
+func (f finding) within(data []byte) finding {
+	m := unknownPattern.FindStringSubmatch(f.Message)
+	var doc yaml.Node
+	if m == nil || f.Line == 0 || yaml.Unmarshal(data, &doc) != nil {
+		return f
+	}
+	// after is the first such field behind the place.
+	var after *yaml.Node
+	var walk func(n *yaml.Node)
+	walk = func(n *yaml.Node) {
+		for i, c := range n.Content {
+			if n.Kind == yaml.MappingNode && i%2 == 0 && c.Value == m[1] && after == nil &&
+				(c.Line > f.Line || c.Line == f.Line && c.Column >= f.Column) {
+				after = c
+			}
+			walk(c)
+		}
+	}
+	walk(&doc)
+	if after != nil {
+		f.Line, f.Column = after.Line, after.Column
 	}
 	return f
 }

@@ -121,7 +121,8 @@ func TestVersionTellsWhetherAServerAnswers(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no server: cannot connect": {"version", "-p", freePort(t), "--timeout", "100ms"},
 		"no server: no answer":      {"version", "-s", natstest.Start(t).URL()},
-		"wadmctl 0.":                {"version", "--client"},
+		"API level":                 {"version", "--client"},
+		"wadmctl " + version + "\n": {"--version"},
 	} {
 		r := call(t.Context(), t, "", nil, args...)
 		if r.code != 0 || !strings.Contains(r.stdout, name) {

@@ -35,7 +35,7 @@ const exitCodesHelp = `Exit codes:
   2   wrong usage
   4   not found
   5   conflict: the version exists with other content
-  6   invalid manifest or configuration
+  6   a manifest or configuration that is invalid or cannot be read
   7   the application failed
   8   time ran out while waiting
   9   NATS cannot be reached, or nobody answers

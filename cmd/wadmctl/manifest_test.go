@@ -31,13 +31,31 @@ func TestValidateNamesThePlace(t *testing.T) {
 		args       []string
 		code       int
 		stdout     []string
+		never      []string
 	}{
-		"valid":              {text: valid, stdout: []string{"m.yaml: manifest is valid\n"}},
-		"JSON":               {text: `{"kind": 1`, name: "m.json", code: 6, stdout: []string{"m.json:1:", ": error: "}},
-		"syntax":             {text: "a: [\n", code: 6, stdout: []string{"m.yaml:1: error: did not find expected node content"}},
-		"shape":              {text: strings.Replace(valid, "type: component", "type: thing", 1), code: 6, stdout: []string{"m.yaml:10:7: error: spec.components[0]: unknown variant `thing`, expected one of `actor`, `component`, `capability`\n"}},
-		"rule":               {text: valid + "    - name: web\n      type: component\n      properties: {image: x/y:1}\n", code: 6, stdout: []string{"m.yaml:10:13: error: Duplicate component name in manifest: web"}},
-		"unknown secret":     {text: strings.Replace(valid, image, image+"\n        secrets: [{name: key, properties: {policy: vault, key: k}}]", 1), code: 6, stdout: []string{"m.yaml:14:26: error: secret 'key' is mapped to unknown policy 'vault'"}},
+		"valid":          {text: valid, stdout: []string{"m.yaml: manifest is valid\n"}},
+		"JSON":           {text: `{"kind": 1`, name: "m.json", code: 6, stdout: []string{"m.json:1:", ": error: "}},
+		"syntax":         {text: "a: [\n", code: 6, stdout: []string{"m.yaml:1: error: did not find expected node content"}},
+		"shape":          {text: strings.Replace(valid, "type: component", "type: thing", 1), code: 6, stdout: []string{"m.yaml:10:7: error: spec.components[0]: unknown variant `thing`, expected one of `actor`, `component`, `capability`\n"}},
+		"rule":           {text: valid + "    - name: web\n      type: component\n      properties: {image: x/y:1}\n", code: 6, stdout: []string{"m.yaml:10:13: error: Duplicate component name in manifest: web"}},
+		"unknown secret": {text: strings.Replace(valid, image, image+"\n        secrets: [{name: key, properties: {policy: vault, key: k}}]", 1), code: 6, stdout: []string{"m.yaml:14:26: error: secret 'key' is mapped to unknown policy 'vault'"}},
+		"unknown field":  {text: strings.Replace(valid, image, image+"\n        confg: []", 1), code: 6, stdout: []string{"m.yaml:14:9: error: spec.components[0]: unknown field `confg`"}},
+		"scaler field": {text: strings.Replace(valid, "instances:", "instnces:", 1), code: 6,
+			stdout: []string{"m.yaml:17:13: error: component 'web': spreadscaler: unknown field 'instnces'; did you mean 'instances'?"}, never: []string{"deserialized", "needs"}},
+		"spread field": {
+			text: strings.Replace(manifestOf("hello", "v1", 2, "7"), "- name: there", "- name: there\n                weigt: 3", 1), code: 6,
+			stdout: []string{
+				"m.yaml:20:17: error: component 'web': spread 'there' of spreadscaler: unknown field 'weigt'; did you mean 'weight'?",
+				"m.yaml:22:25: error: component 'web': spread 'there' of spreadscaler: the value of label 'zone' must be text: put it in quotes",
+			},
+		},
+		"scaler value": {text: strings.Replace(valid, "instances: 2", "instances: two", 1), code: 6,
+			stdout: []string{"m.yaml:17:24: error: component 'web': spreadscaler: 'instances' must be a whole number"}, never: []string{"deserialized"}},
+		"scaler of nothing":  {text: strings.Replace(valid, "instances: 2", "spread: []", 1), code: 6, stdout: []string{"m.yaml:17:13: error: component 'web': spreadscaler needs 'instances'"}},
+		"unknown trait":      {text: strings.Replace(valid, "spreadscaler", "spredscaler", 1), stdout: []string{"m.yaml:15:17: advice: component 'web': trait type 'spredscaler' is unknown to wadm and has no effect; did you mean 'spreadscaler'?", "manifest is valid"}},
+		"trait of others":    {text: valid + "        - {type: example.com/autoscaler, properties: {most: 9}}\n", stdout: []string{"m.yaml:22:18: advice: component 'web': trait type 'example.com/autoscaler' is unknown to wadm and has no effect", "manifest is valid"}},
+		"link field":         {text: valid + "        - {type: link, properties: {target: web, namespace: a, package: b, interfaces: [c], souce_config: []}}\n", stdout: []string{": advice: component 'web': link: unknown field 'souce_config'; did you mean 'source_config'? (ignored)", "manifest is valid"}},
+		"link without":       {text: valid + "        - {type: link, properties: {target: web, namespace: a, interfaces: [c]}}\n", code: 6, stdout: []string{": advice: component 'web': link has no 'package' and is not made"}},
 		"advice":             {text: strings.Replace(valid, "spreadscaler", "SpreadScaler", 1), stdout: []string{": advice: component 'web': trait type 'SpreadScaler' is unknown", "manifest is valid"}},
 		"refs not asked":     {text: strings.Replace(valid, "registry.example.com/web:1", "file://./none.wasm", 1)},
 		"refs: no file":      {text: strings.Replace(valid, "registry.example.com/web:1", "file://./none.wasm", 1), args: []string{"--check-image-refs"}, code: 6, stdout: []string{"image file://./none.wasm: no such file"}},
@@ -62,6 +80,11 @@ func TestValidateNamesThePlace(t *testing.T) {
 			for _, want := range tt.stdout {
 				if !strings.Contains(r.stdout, want) {
 					t.Errorf("stdout does not say %q:\n%s", want, r.stdout)
+				}
+			}
+			for _, not := range tt.never {
+				if strings.Contains(r.stdout, not) {
+					t.Errorf("stdout says %q:\n%s", not, r.stdout)
 				}
 			}
 			if strings.Contains(r.stdout+r.stderr, "\x1b") {
@@ -91,10 +114,10 @@ func TestManifestsComeFromFilesStandardInputAndTheWeb(t *testing.T) {
 	if r := call(t.Context(), t, "", environ, "app", "put", web.URL+"/web.yaml"); r.code != 0 || !strings.Contains(r.stdout, `"web", version "v1"`) {
 		t.Errorf("URL: %d %s%s", r.code, r.stdout, r.stderr)
 	}
-	if r := call(t.Context(), t, "", environ, "app", "put", web.URL+"/none.yaml"); r.code != 1 || !strings.Contains(r.stderr, "404 Not Found") {
+	if r := call(t.Context(), t, "", environ, "app", "put", web.URL+"/none.yaml"); r.code != exitInvalid || !strings.Contains(r.stderr, "404 Not Found") {
 		t.Errorf("URL of nothing: %d %s%s", r.code, r.stdout, r.stderr)
 	}
-	if r := call(t.Context(), t, strings.Repeat("#", mostManifest+1), environ, "app", "put", "-"); r.code != 1 || !strings.Contains(r.stderr, "longer than 1048576 bytes") {
+	if r := call(t.Context(), t, strings.Repeat("#", mostManifest+1), environ, "app", "put", "-"); r.code != exitInvalid || !strings.Contains(r.stderr, "longer than 1048576 bytes") {
 		t.Errorf("too long: %d %s%s", r.code, r.stdout, r.stderr)
 	}
 	file := w.file("local.yaml", strings.Replace(manifestOf("local", "v1", 1, "a"), "registry.example.com/web:1", "file://./build/web.wasm", 1))
@@ -103,6 +126,16 @@ func TestManifestsComeFromFilesStandardInputAndTheWeb(t *testing.T) {
 	}
 	if r := call(t.Context(), t, "", environ, "app", "get", "local"); !strings.Contains(r.stdout, "image: file://"+filepath.Join(w.dir, "build", "web.wasm")+"\n") {
 		t.Errorf("relative image:\n%s%s", r.stdout, r.stderr)
+	}
+	for _, url := range []string{"file://" + file, "file://localhost" + file} {
+		if r := call(t.Context(), t, "", environ, "app", "put", url); r.code != 0 || !strings.Contains(r.stdout, `Unchanged application "local"`) {
+			t.Errorf("%s: %d %s%s", url, r.code, r.stdout, r.stderr)
+		}
+	}
+	for _, unreadable := range []string{w.dir, "file://elsewhere" + file, file + ".none.yaml"} {
+		if r := call(t.Context(), t, "", environ, "app", "put", unreadable); r.code != exitInvalid || !strings.Contains(r.stderr, "cannot read manifest") {
+			t.Errorf("%s: %d %s%s", unreadable, r.code, r.stdout, r.stderr)
+		}
 	}
 	// The same file again is the same version.
 	if r := call(t.Context(), t, "", environ, "app", "deploy", file); r.code != 0 || !strings.Contains(r.stdout, `Deployed application "local", version "v1"`) {
@@ -115,9 +148,18 @@ func TestManifestsComeFromFilesStandardInputAndTheWeb(t *testing.T) {
 			t.Errorf("without version: %d %s%s", r.code, r.stdout, r.stderr)
 		}
 	}
+	// A version that is not there is told from one that was deleted.
+	for _, step := range []struct{ version, want string }{
+		{"v7", `Nothing deleted: there is no version "v7" of application piped`},
+		{"v1", `Deleted application: piped, version "v1"`},
+	} {
+		if r := call(t.Context(), t, "", environ, "app", "delete", "piped", step.version); r.code != 0 || !strings.Contains(r.stdout, step.want) {
+			t.Errorf("delete %s: %d %s%s", step.version, r.code, r.stdout, r.stderr)
+		}
+	}
 	// Names complete from the server, and without one to nothing.
 	r := call(t.Context(), t, "", environ, "__complete", "app", "status", "")
-	if !strings.HasPrefix(r.stdout, "local\npiped\nunnamed\nweb\n:") {
+	if !strings.HasPrefix(r.stdout, "local\nunnamed\nweb\n:") {
 		t.Errorf("completion: %d %q %s", r.code, r.stdout, r.stderr)
 	}
 	if r := call(t.Context(), t, "", nil, "__complete", "app", "status", "-p", freePort(t), ""); r.code != 0 || !strings.HasPrefix(r.stdout, ":") {

@@ -51,8 +51,9 @@ func (p *program) close() {
 // root builds the tree of commands.
 func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "wadmctl",
-		Short: "Deploy applications to wasmCloud lattices with wadm",
+		Use:     "wadmctl",
+		Version: version,
+		Short:   "Deploy applications to wasmCloud lattices with wadm",
 		Long: `Deploys applications to wasmCloud lattices with wadm.
 
 Commands below 'app' behave as those of 'wash app'. Data goes to stdout,
@@ -65,6 +66,7 @@ everything else to stderr.
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%s", err.Error()) })
 	p.globalFlags(root.PersistentFlags())

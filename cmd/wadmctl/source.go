@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -57,17 +58,40 @@ func (p *program) read(ctx context.Context, arg string) (source, error) {
 		data, err := download(ctx, arg, time.Duration(p.conn.timeout))
 		return source{arg, "", data}, unreadable(arg, err)
 	default:
-		f, err := os.Open(arg)
+		path, err := localPath(arg)
 		if err != nil {
 			return source{}, unreadable(arg, err)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return source{}, unreadable(path, err)
 		}
 		defer func() { _ = f.Close() }()
 		data, err := bounded(f)
 		if err != nil {
-			return source{}, unreadable(arg, err)
+			return source{}, unreadable(path, err)
 		}
-		dir, err := filepath.Abs(filepath.Dir(arg))
-		return source{arg, dir, data}, unreadable(arg, err)
+		dir, err := filepath.Abs(filepath.Dir(path))
+		return source{path, dir, data}, unreadable(path, err)
+	}
+}
+
+// localPath is the path that arg is or that a file URL names.
+func localPath(arg string) (string, error) {
+	if !strings.HasPrefix(arg, "file://") {
+		return arg, nil
+	}
+	u, err := url.Parse(arg)
+	switch {
+	case err != nil:
+		return "", err
+	case u.Host == "localhost", u.Host == "":
+		return filepath.FromSlash(u.Path), nil
+	case u.Host == "." || u.Host == "..":
+		// Not what the standard says, but what people write.
+		return filepath.FromSlash(u.Host + u.Path), nil
+	default:
+		return "", fmt.Errorf("the file is on host %q: a file URL has three slashes, as in file:///folder/app.yaml", u.Host)
 	}
 }
 
@@ -81,12 +105,10 @@ func unreadable(name string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, os.ErrNotExist):
-		return &failure{exitInvalid, "cannot read manifest " + name, err, ""}
 	case errors.Is(err, context.Canceled):
 		return failed("", err)
 	}
-	return &failure{exitFailed, "cannot read manifest " + name, err, ""}
+	return &failure{exitInvalid, "cannot read manifest " + name, err, ""}
 }
 
 func bounded(r io.Reader) ([]byte, error) {
@@ -97,10 +119,10 @@ func bounded(r io.Reader) ([]byte, error) {
 	return data, err
 }
 
-func download(ctx context.Context, url string, limit time.Duration) ([]byte, error) {
+func download(ctx context.Context, address string, limit time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
