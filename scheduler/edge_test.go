@@ -109,6 +109,34 @@ func TestAnOwnerInDoubtPublishesNoStatus(t *testing.T) {
 	})
 }
 
+// TestACommandThatIsKeptBackIsDecidedAnew: nothing has left, so its host is as good
+// as before and the command need not wait for its deadline.
+func TestACommandThatIsKeptBackIsDecidedAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		doubtful := time.Now().Add(300 * time.Millisecond)
+		var sent time.Time
+		p.send = func(lattice.Command) lattice.Reply {
+			sent = time.Now()
+			return lattice.Reply{}
+		}
+		done, cancel := own(t, p, scheduler.Claim{Guard: &scheduler.Guard{MayAct: func() error {
+			if time.Now().Before(doubtful) {
+				return errors.New("health in doubt")
+			}
+			return nil
+		}}})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if n := p.count("append"); n != 2 || sent.IsZero() || sent.Sub(doubtful) > 2*time.Second {
+			t.Errorf("sent at %v after %d appends, want soon after %v and stored anew", sent, n, doubtful)
+		}
+		cancel()
+		<-done
+	})
+}
+
 // mute has a second host, which answers no question; once it is deep asleep,
 // it does not even say so.
 type mute struct {

@@ -81,7 +81,7 @@ func (w *worker) task(ctx context.Context, room chan struct{}, f func(context.Co
 }
 
 // send is the last step of a command. A claim that was lost or whose health is in
-// doubt lets nothing out; the command is then in doubt for the successor.
+// doubt lets nothing out; the decision is then made again.
 func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 	if ctx.Err() != nil {
 		return
@@ -94,7 +94,7 @@ func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 	}
 	if err := w.claim.mayAct(); err != nil {
 		w.log.Warn("command held back", "command", cmd.ID, "reason", err)
-		w.reply(ctx, cmd, lattice.Reply{Outcome: lattice.Unknown, Message: err.Error()})
+		w.reply(ctx, cmd, lattice.Reply{Outcome: lattice.Unsent, Message: err.Error()})
 		return
 	}
 	sctx, span := w.s.startSend(ctx, w.claim, cmd)

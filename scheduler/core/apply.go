@@ -47,8 +47,8 @@ func (s *State) setDesired(apps map[string]*manifest.Manifest, now time.Time) er
 	}
 	s.thaw(frozen)
 	for name, a := range s.apps {
-		if a.refers && !frozen[name] {
-			// What it refers to may have changed its id.
+		if a.refers && !frozen[name] && !changed[name] && !a.equal(compile(name, apps[name], texts[name], apps)) {
+			// What it refers to has changed its id, or is no longer shared.
 			changed[name] = true
 		}
 	}

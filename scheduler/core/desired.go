@@ -64,6 +64,12 @@ type app struct {
 	notes []string
 }
 
+// equal tells whether another compilation of the same manifest came to the same.
+func (a *app) equal(b *app) bool {
+	sameRule := func(x, y *scaler) bool { return x.id == y.id && x.name == y.name }
+	return slices.EqualFunc(a.scalers, b.scalers, sameRule) && slices.Equal(a.notes, b.notes)
+}
+
 // textUnshared is what a status tells of a reference to nothing.
 const textUnshared = "Shared component %q of application %q is not deployed"
 

@@ -92,6 +92,7 @@ func (s *State) repeatable(t target, f *flight, now time.Time) bool {
 }
 
 func (s *State) fly(t target, f *flight) {
+	s.land(t)
 	s.flights[t] = f
 	s.remind(t, f.due())
 	put(s.appFlight, f.cmd.App, t, f)
@@ -227,6 +228,12 @@ func (s *State) fail(t target, reason string, now time.Time) {
 	s.rest(t, b)
 }
 
+// postpone lands a command that has not happened and will not.
+func (s *State) postpone(t target, f *flight, reason string, now time.Time) {
+	s.land(t)
+	s.rest(t, &backoff{failures: 1, next: now.Add(s.cfg.BackoffMin), reason: reason, image: f.cmd.Image})
+}
+
 // rest makes a target wait.
 func (s *State) rest(t target, b *backoff) {
 	s.backoffs[t] = b
@@ -285,6 +292,11 @@ func (s *State) Reply(c lattice.Command, r lattice.Reply, now time.Time) Decisio
 	if f == nil || f.cmd.ID != c.ID {
 		return s.finish(d, now)
 	}
+	if r.Outcome == lattice.Unsent {
+		// Soon decided anew, and stored anew before it is sent.
+		s.postpone(t, f, r.Message, now)
+		return s.finish(d, now)
+	}
 	if t.Host == "" {
 		s.sharedReply(t, f, r, now)
 		return s.finish(d, now)
@@ -299,8 +311,7 @@ func (s *State) Reply(c lattice.Command, r lattice.Reply, now time.Time) Decisio
 		s.refused(t, f, r.Message, now)
 	case lattice.Undelivered:
 		// Nobody was there to hear it, so it has not happened and will not.
-		s.land(t)
-		s.rest(t, &backoff{failures: 1, next: now.Add(s.cfg.BackoffMin), reason: "host does not answer", image: c.Image})
+		s.postpone(t, f, "host does not answer", now)
 		s.noResponder(h, now)
 	case lattice.Unknown:
 		// It may still happen. The host is busy or gone; find out which.

@@ -7,6 +7,7 @@ import (
 
 	"wadm/scheduler/core"
 	"wadm/scheduler/lattice"
+	"wadm/tenancy"
 )
 
 func TestASnapshotWithoutHostsIsStaleForNoHost(t *testing.T) {
@@ -33,5 +34,29 @@ func TestASnapshotWithoutHostsIsStaleForNoHost(t *testing.T) {
 	}
 	if b := st.Snapshot(); bytes.Contains(b, []byte("NFIRST")) || bytes.Contains(b, []byte("NSECOND")) {
 		t.Errorf("hosts are in the snapshot: %s", b)
+	}
+}
+
+// TestTwoCommandsInDoubtForOneTargetLeaveNothingBehind: the note of the first one's
+// outcome may get lost.
+func TestTwoCommandsInDoubtForOneTargetLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.addHost("a", nil)
+	w.run(time.Second)
+	doubtful := func(id, app string, count uint32) {
+		w.ledger[id] = lattice.Command{ID: id, Kind: lattice.ScaleComponent, Host: "a", Workload: "x", Image: "web:1", Count: count, App: app, SentAt: w.now,
+			Annotations: map[string]string{lattice.AnnotationManagedBy: "wadm", lattice.AnnotationApp: app, lattice.AnnotationSpread: "default"}}
+	}
+	w.snapshot = []byte(`{"apps":["one"]}`)
+	doubtful("t.1", "one", 0)
+	doubtful("t.2", "two", 1)
+	w.boot()
+	w.run(10 * time.Minute)
+	if x := w.core.Explain("one", w.now); x.Status.Type != tenancy.StatusUndeployed || len(x.Left) > 0 {
+		t.Errorf("%+v", x)
+	}
+	if len(w.ledger) > 0 {
+		t.Errorf("still in doubt: %v", w.ledger)
 	}
 }

@@ -170,9 +170,9 @@ func (c *Command) Target() string {
 	return fmt.Sprintf("%s on host %s", c.Workload, c.Host)
 }
 
-// Outcome is what is known after a control request. Only Refused and
-// Undelivered are definite; after Accepted and Unknown an event or an
-// inventory decides.
+// Outcome is what is known after a control request. Refused, Undelivered and
+// Unsent are definite; after Accepted and Unknown an event or an inventory
+// decides.
 type Outcome int
 
 // The outcomes of a control request.
@@ -185,6 +185,8 @@ const (
 	Undelivered
 	// Unknown: no answer in time or an unreadable one. It may still happen.
 	Unknown
+	// Unsent: the owner kept it back, which says nothing of the host.
+	Unsent
 )
 
 func (o Outcome) String() string {
@@ -195,6 +197,8 @@ func (o Outcome) String() string {
 		return "refused"
 	case Undelivered:
 		return "undelivered"
+	case Unsent:
+		return "unsent"
 	default:
 		return "unknown"
 	}
