@@ -269,6 +269,11 @@ func (w *worker) post(ctx context.Context, in input) {
 	}
 }
 
+// now is the time by the clock as it stood when the claim began: steps of the
+// machine's clock during a claim are not seen. The times of hosts are compared
+// with it, and a step would make what is new look old.
+func (w *worker) now() time.Time { return w.begun.Add(time.Since(w.begun)) }
+
 // silence is how long no event has come, from the beginning of the claim on.
 func (w *worker) silence() time.Duration {
 	return time.Since(w.begun) - time.Duration(w.heard.Load())
@@ -291,7 +296,7 @@ func (w *worker) handle(ctx context.Context, in input) error {
 func (w *worker) event(ctx context.Context, d Delivery) error {
 	w.s.Stats.Events.Add(1)
 	w.lastInput = d.Data
-	now := time.Now()
+	now := w.now()
 	w.heard.Store(int64(now.Sub(w.begun)))
 	dec := w.state.Event(d.Data, now)
 	if dec.Unchanged {
@@ -316,7 +321,7 @@ func (w *worker) event(ctx context.Context, d Delivery) error {
 }
 
 func (w *worker) tick(ctx context.Context) error {
-	now := time.Now()
+	now := w.now()
 	if !w.saveAt.IsZero() && !now.Before(w.saveAt) {
 		if err := w.save(ctx, w.state.Snapshot()); err != nil {
 			return err
@@ -327,7 +332,7 @@ func (w *worker) tick(ctx context.Context) error {
 
 // decide makes a decision in the state's goroutine and carries it out.
 func (w *worker) decide(ctx context.Context, c cause, f func(*core.State, time.Time) (core.Decision, error)) error {
-	now := time.Now()
+	now := w.now()
 	c.at = now
 	d, err := f(w.state, now)
 	if err != nil {

@@ -38,7 +38,7 @@ func (a *attachment) take() (d scheduler.Delivery, missed, ok bool) {
 		if !fine {
 			continue
 		}
-		if old := time.Since(time.Unix(0, stored)); old > a.in.s.cfg.EventsMaxAge*3/4 && time.Since(a.gapAt) > a.in.s.cfg.EventsMaxAge {
+		if old := a.ev.age(stored); old > a.in.s.cfg.EventsMaxAge*3/4 && time.Since(a.gapAt) > a.in.s.cfg.EventsMaxAge {
 			// Nearly as old as events get: some may have gone before they were taken.
 			missed, a.gapAt = true, time.Now()
 		}

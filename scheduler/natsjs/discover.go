@@ -96,6 +96,7 @@ func (d *Discovery) list(ctx context.Context, e *events, found func(tenancy.Latt
 		}
 		return
 	}
+	e.heard(info)
 	for subject := range info.State.Subjects {
 		d.see(e, strings.TrimPrefix(subject, storedSubject), found)
 	}

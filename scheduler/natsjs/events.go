@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -36,6 +37,23 @@ type events struct {
 	incarnation uint64
 	// last is the stream's last sequence at the last look.
 	last uint64
+
+	// ahead is by how much this process's clock was ahead of the server's when the
+	// server was heard last; events bear the server's.
+	ahead atomic.Int64
+}
+
+// heard compares the clocks.
+func (e *events) heard(info *jetstream.StreamInfo) {
+	if !info.TimeStamp.IsZero() {
+		e.ahead.Store(int64(time.Since(info.TimeStamp)))
+	}
+}
+
+// age is how long ago an event was stored, given the server's time (nanoseconds
+// of the Unix clock).
+func (e *events) age(stored int64) time.Duration {
+	return time.Since(time.Unix(0, stored)) - time.Duration(e.ahead.Load())
 }
 
 func newEvents(s *Streams, tenant tenancy.Tenant, account string) *events {
@@ -96,6 +114,7 @@ func (e *events) look(ctx context.Context, since time.Time) error {
 		return fmt.Errorf("events of tenant %s: %w", e.tenant, err)
 	}
 	e.checked = began
+	e.heard(info)
 	// A stream that lost its end (a server that was killed) gives sequences out
 	// again, so it counts as another one.
 	if !info.Created.Equal(e.made) || info.State.LastSeq < e.last {

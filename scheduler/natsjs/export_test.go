@@ -1,7 +1,10 @@
 package natsjs
 
 import (
+	"time"
+
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"wadm/scheduler"
 	"wadm/scheduler/lattice"
@@ -20,7 +23,7 @@ var (
 func Doubt(messages ...[]byte) []lattice.Command {
 	d := newDoubt()
 	for _, m := range messages {
-		_ = d.add(m)
+		_ = d.add(m, time.Time{})
 	}
 	return d.list()
 }
@@ -64,4 +67,13 @@ func Overcount(in *Intake, n int) {
 		defer a.mu.Unlock()
 		a.open += n
 	})
+}
+
+// Age is how old an event counts as, whose storing a server tells whose clock is
+// behind this process's.
+func Age(s *Streams, actual, ahead time.Duration) time.Duration {
+	e := newEvents(s, tenancy.DefaultTenant, "")
+	server := time.Now().Add(-ahead)
+	e.heard(&jetstream.StreamInfo{TimeStamp: server})
+	return e.age(server.Add(-actual).UnixNano())
 }

@@ -116,35 +116,73 @@ func (l *Ledger) storeNote(ctx context.Context, c scheduler.Claim, ids []string)
 }
 
 // InDoubt lists the commands the ledger still remembers without a note of their
-// outcome, oldest first, each id once in its latest form.
+// outcome, oldest first, each id once in its latest form. SentAt is converted to
+// the caller's clock: that of the owner that sent them may have been hours off.
+//
+// Only a claim that cannot be confirmed is an error. A ledger that is too slow for
+// all of them gives those it gave, with a warning: the hosts are asked what they
+// run anyway, and commands are absolute, so a take-over need not wait for them.
 func (l *Ledger) InDoubt(ctx context.Context, c scheduler.Claim) ([]lattice.Command, error) {
 	if err := check(c); err != nil {
 		return nil, fmt.Errorf("read commands in doubt: %w", err)
 	}
-	// Most lattices have none; one request then settles it.
-	limited, cancel := context.WithTimeout(ctx, 4*l.s.cfg.APITimeout)
+	limited, cancel := context.WithTimeout(ctx, 2*l.s.cfg.APITimeout)
 	defer cancel()
 	if err := l.current(limited, c); err != nil {
 		return nil, fmt.Errorf("read commands in doubt: %w", err)
 	}
 	doubt := newDoubt()
+	n, err := l.readDoubt(limited, c, doubt)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("read commands in doubt: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		l.log.Warn("not all commands in doubt were read; going on without the rest", "tenant", c.Key.Tenant, "lattice", c.Key.Lattice,
+			"epoch", c.Epoch, "messages", n, "error", err)
+	}
+	cmds := doubt.list()
+	if len(cmds) > 0 {
+		l.translate(ctx, cmds, doubt)
+	}
+	return cmds, nil
+}
+
+// readDoubt reads the messages of a lattice's commands, and tells how many it has
+// read. Most lattices have none; one request then settles it.
+func (l *Ledger) readDoubt(ctx context.Context, c scheduler.Claim, doubt *doubt) (n int, err error) {
 	subject := commandSubject + c.Key.Token()
-	for seq, n := uint64(1), 0; ; n++ {
-		if n == maxInDoubt {
-			return nil, fmt.Errorf("read commands in doubt: more than %d messages on %s", maxInDoubt, subject)
-		}
-		m, err := l.get(limited, getRequest{Seq: seq, NextFor: subject})
+	for seq := uint64(1); n < maxInDoubt; n++ {
+		m, err := l.get(ctx, getRequest{Seq: seq, NextFor: subject})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return doubt.list(), nil
+			return n, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read commands in doubt: %w", err)
+			return n, err
 		}
-		if err := doubt.add(m.Data); err != nil {
+		if err := doubt.add(m.Data, m.Time); err != nil {
 			// Not ours or damaged. Commands are absolute, so missing one is safe.
 			l.log.Warn("message in the ledger not readable", "tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch, "sequence", m.Sequence, "error", err)
 		}
 		seq = m.Sequence + 1
+	}
+	return n, fmt.Errorf("there are more than %d messages on %s", maxInDoubt, subject)
+}
+
+// translate puts the commands' times into this process's clock, by the age that
+// the ledger's server knows. Without its answer a time from the future counts as now.
+func (l *Ledger) translate(ctx context.Context, cmds []lattice.Command, doubt *doubt) {
+	limited, cancel := context.WithTimeout(ctx, l.s.cfg.APITimeout)
+	defer cancel()
+	st, err := l.s.js.Stream(limited, l.s.cfg.LedgerName)
+	now := time.Now()
+	for i := range cmds {
+		stored := doubt.commands[cmds[i].ID].stored
+		switch {
+		case err == nil && !stored.IsZero() && !st.CachedInfo().TimeStamp.IsZero():
+			cmds[i].SentAt = now.Add(-max(0, st.CachedInfo().TimeStamp.Sub(stored)))
+		case cmds[i].SentAt.After(now):
+			cmds[i].SentAt = now
+		}
 	}
 }
 
@@ -157,11 +195,13 @@ type doubt struct {
 type placed struct {
 	at  int
 	cmd lattice.Command
+	// stored is when, by the clock of the ledger's server.
+	stored time.Time
 }
 
 func newDoubt() *doubt { return &doubt{commands: map[string]placed{}} }
 
-func (d *doubt) add(data []byte) error {
+func (d *doubt) add(data []byte, stored time.Time) error {
 	data = bytes.TrimLeft(data, " \t\r\n")
 	if len(data) > 0 && data[0] == '[' {
 		var cmds []lattice.Command
@@ -170,7 +210,7 @@ func (d *doubt) add(data []byte) error {
 		}
 		for _, cmd := range cmds {
 			d.n++
-			d.commands[cmd.ID] = placed{d.n, cmd}
+			d.commands[cmd.ID] = placed{d.n, cmd, stored}
 		}
 		return nil
 	}
@@ -205,8 +245,9 @@ type getRequest struct {
 }
 
 type stored struct {
-	Sequence uint64 `json:"seq"`
-	Data     []byte `json:"data"`
+	Sequence uint64    `json:"seq"`
+	Data     []byte    `json:"data"`
+	Time     time.Time `json:"time"`
 }
 
 // get reads one message. jetstream.ErrMsgNotFound: there is none. Whatever else

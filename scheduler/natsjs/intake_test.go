@@ -550,3 +550,17 @@ func TestEventsThatTheConnectionDroppedDontSlowALatticeDown(t *testing.T) {
 	}
 	eventually(t, "all events", func() bool { return o.has(fmt.Sprint(n - 1)) })
 }
+
+// TestTheAgeOfAnEventIsByTheServersClock: a process whose clock is hours off must
+// not take every event for one before which others were lost, nor none.
+func TestTheAgeOfAnEventIsByTheServersClock(t *testing.T) {
+	t.Parallel()
+	s := open(t, natstest.Start(t).Connect(t), natsjs.Config{})
+	for _, ahead := range []time.Duration{0, 5 * time.Hour, -5 * time.Hour} {
+		for _, actual := range []time.Duration{0, time.Minute} {
+			if age := natsjs.Age(s, actual, ahead); age < actual || age > actual+10*time.Second {
+				t.Errorf("clock %v ahead: an event of %v ago counts as %v old", ahead, actual, age)
+			}
+		}
+	}
+}

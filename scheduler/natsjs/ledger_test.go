@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,11 +84,86 @@ func TestCommandsStayInDoubtUntilTheirOutcomeIsNoted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range got {
+		got[i].SentAt = commands("")[0].SentAt
+	}
 	if diff := cmp.Diff(commands("c", "d", "a"), got); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"x"}, inDoubt(t, l, other)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestTimesOfCommandsAreInTheClockOfWhoeverAsks: the owner that sent them had a
+// clock of its own, hours off.
+func TestTimesOfCommandsAreInTheClockOfWhoeverAsks(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	began := time.Now()
+	for id, off := range map[string]time.Duration{"ahead": 5 * time.Hour, "behind": -5 * time.Hour} {
+		cmds := commands(id)
+		cmds[0].SentAt = began.Add(off)
+		if err := l.Append(t.Context(), c, cmds); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := l.InDoubt(t.Context(), c)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	for _, cmd := range got {
+		if cmd.SentAt.Before(began.Add(-time.Minute)) || cmd.SentAt.After(time.Now()) {
+			t.Errorf("%s was sent at %v, now it is %v", cmd.ID, cmd.SentAt, time.Now())
+		}
+	}
+}
+
+// TestALedgerThatIsTooSlowKeepsNobodyFromTakingOver: what it has given until then
+// is in doubt, and the hosts know the rest.
+func TestALedgerThatIsTooSlowKeepsNobodyFromTakingOver(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js, nc := srv.JetStream(t), srv.Connect(t)
+	through, wire := proxied(t, srv)
+	var log journal
+	l := natsjs.NewLedger(open(t, through, natsjs.Config{APITimeout: time.Second, Log: log.logger()}))
+	c := claim(t, js, lattice1("default"))
+	const n = 20
+	for i := range n {
+		if err := l.Append(t.Context(), c, commands(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var asked atomic.Int32
+	if _, err := nc.Subscribe("$JS.API.STREAM.MSG.GET.wadm_ledger", func(*nats.Msg) {
+		if asked.Add(1) == 8 {
+			wire.dropAnswers.Store(true)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := l.InDoubt(t.Context(), c)
+	if err != nil || len(got) == 0 || len(got) == n {
+		t.Errorf("%d of %d commands, %v", len(got), n, err)
+	}
+	for _, cmd := range got {
+		if cmd.SentAt.After(time.Now()) {
+			t.Errorf("%s is from the future", cmd.ID)
+		}
+	}
+	if !strings.Contains(log.String(), "not all commands in doubt were read") {
+		t.Errorf("the log says %s", log.String())
+	}
+	// Whose claim cannot be confirmed does not act.
+	if _, err := l.InDoubt(t.Context(), c); err == nil {
+		t.Error("without any answer")
 	}
 }
 
@@ -318,8 +394,9 @@ func TestCommandsInDoubtAreFoundAmongThoseOfManyLattices(t *testing.T) {
 		if diff := cmp.Diff(want, inDoubt(t, l, c)); diff != "" {
 			t.Error(diff)
 		}
-		// One request for the claim, one for each message, one that finds no more.
-		if n := own.Stats().OutMsgs - before.OutMsgs; n != uint64(len(want))+2 {
+		// One request for the claim, one for each message, one that finds no more, and
+		// one for the server's time if there are any.
+		if n := own.Stats().OutMsgs - before.OutMsgs; n != uint64(len(want)+2+min(1, len(want))) {
 			t.Errorf("%s: %d requests for %d messages", key, n, len(want))
 		}
 	}
