@@ -3,12 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"wadm/config/natsconn/natstest"
 	"wadm/loadtest/simhost"
 	"wadm/tenancy"
 	"wadm/tenancy/api"
@@ -285,4 +288,88 @@ func restore(t *testing.T, js jetstream.JetStream, cfg jetstream.StreamConfig, a
 			t.Fatal(err)
 		}
 	}
+}
+
+// fill takes all the room JetStream has; the returned function gives it back.
+func (w *world) fill() (empty func()) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	st, err := w.js.CreateStream(ctx, jetstream.StreamConfig{Name: "FILLER", Subjects: []string{"filler"}, Storage: jetstream.MemoryStorage})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for {
+		if _, err := w.js.Publish(ctx, "filler", make([]byte, 700<<10), jetstream.WithRetryAttempts(0)); err != nil {
+			w.t.Logf("full: %v", err)
+			break
+		}
+	}
+	return func() {
+		if err := st.Purge(ctx); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// TestAFullStoreIsSaidAndSurvived: JetStream has no room, for a quarter of an hour.
+// What cannot be stored is not done and not acknowledged, readiness and log say
+// why, nothing ends, and when there is room again everything is caught up with.
+func TestAFullStoreIsSaidAndSurvived(t *testing.T) {
+	t.Parallel()
+	inBubble(t, simhost.Config{RequireEpoch: true}, func(w *world) {
+		t := w.t
+		ctx := t.Context()
+		h := w.host("a")
+		gone := w.host("b")
+		w.host("b")
+		var log lockedBuffer
+		w.log = slog.New(slog.NewTextHandler(&log, nil))
+		s, down := w.up("one")
+		defer down()
+		w.deploy("shop", zoned("shop", 2, "a", "b"))
+		w.want(time.Minute, "shop", "shop-web", map[string]uint32{"a": 2, "b": 2})
+		if err := s.check(ctx); err != nil {
+			t.Errorf("before: not ready: %v", err)
+		}
+
+		empty := w.fill()
+		before := len(w.sim.Commands())
+		if err := h.RemoveComponent("shop-web"); err != nil {
+			t.Fatal(err)
+		}
+		if err := gone.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.client.Put(ctx, []byte(zoned("more", 1, "a")), ""); err == nil {
+			t.Error("an application was stored where there is no room")
+		}
+		defer func() {
+			if t.Failed() {
+				t.Logf("%s", log.String())
+			}
+		}()
+		w.within(5*time.Minute, "readiness says so", func() error {
+			if err := s.check(ctx); err == nil || !strings.Contains(err.Error(), "insufficient resources") {
+				return fmt.Errorf("ready: %w", err)
+			}
+			return nil
+		})
+		time.Sleep(15 * time.Minute)
+		if n := len(w.sim.Commands()); n != before {
+			t.Errorf("%d commands that are stored nowhere", n-before)
+		}
+		if !strings.Contains(log.String(), "insufficient resources") {
+			t.Error("the log says nothing of it")
+		}
+		if n := strings.Count(log.String(), "\n"); n > 2000 {
+			t.Errorf("the log has %d lines", n)
+		}
+
+		empty()
+		w.want(5*time.Minute, "shop", "shop-web", map[string]uint32{"a": 2, "b": 2})
+		w.within(time.Minute, "ready again", func() error { return s.check(ctx) })
+		w.deploy("more", zoned("more", 1, "a"))
+		w.want(time.Minute, "more", "more-web", map[string]uint32{"a": 1})
+		w.spotless()
+	}, natstest.WithMaxMemory(8<<20))
 }

@@ -31,6 +31,7 @@ type server struct {
 	api       *api.Server
 	registry  shard.Registry
 	registrar *registrar
+	refusals  *refusals
 	fleet     *shard.Fleet
 	scheduler *scheduler.Scheduler
 	intake    *natsjs.Intake
@@ -60,7 +61,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{log: log, dropAfter: dropLatticesAfter, registry: store.Registry(), registrar: newRegistrar(store.Registry(), log)}
+	s := &server{log: log, dropAfter: dropLatticesAfter, refusals: newRefusals(log), registry: store.Registry(), registrar: newRegistrar(store.Registry(), log)}
 	// Claims in the ledger tell that there have been applications before.
 	mark, err := store.Probe(ctx)
 	if err != nil {
@@ -123,7 +124,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 		)
 	}
 	s.explainer = &explainer{nc: nc.Conn, scheduler: s.scheduler, instance: cfg.InstanceID, inbox: cfg.NATS.InboxPrefix, log: log}
-	if s.fleet, err = shard.New(store.Ports(), shard.FleetConfig{
+	if s.fleet, err = shard.New(s.refusals.watch(store.Ports()), shard.FleetConfig{
 		Instance: shard.MemberID(cfg.InstanceID), Version: version, StopLimit: cfg.DrainTimeout, Log: log,
 	}); err != nil {
 		return nil, err
@@ -216,6 +217,9 @@ func (s *server) check(context.Context) error {
 		return errors.New("API is not subscribed yet")
 	}
 	if err := s.catalog.Ready(); err != nil {
+		return err
+	}
+	if err := s.refusals.check(); err != nil {
 		return err
 	}
 	return s.fleet.Ready()

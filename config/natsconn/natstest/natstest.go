@@ -48,6 +48,11 @@ func WithMaxStore(bytes int64) Option {
 	return func(_ testing.TB, c *embedded.Config) { c.MaxStore = bytes }
 }
 
+// WithMaxMemory limits what JetStream may store in memory, in bytes.
+func WithMaxMemory(bytes int64) Option {
+	return func(_ testing.TB, c *embedded.Config) { c.MaxMemory = bytes }
+}
+
 // WithStoreDir keeps JetStream's files in dir instead of a temporary directory.
 func WithStoreDir(dir string) Option {
 	return func(_ testing.TB, c *embedded.Config) { c.StoreDir = dir }
