@@ -3,8 +3,11 @@ package scheduler_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -195,6 +198,63 @@ func TestQuestionsWithoutAnswerHoldUpNoCommand(t *testing.T) {
 		synctest.Wait()
 		if p.count("append") == 0 || p.count("send") == 0 {
 			t.Errorf("no command left: %v", p.calls)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestCommandsThatWaitCostNoGoroutine: a deploy of thousands of workloads has
+// thousands of commands and room for a few.
+func TestCommandsThatWaitCostNoGoroutine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const commands, requests = 3000, 8
+		p := newPorts()
+		shop := p.apps["shop"]
+		one := shop.Spec.Components[0]
+		shop.Spec.Components = nil
+		for i := range commands {
+			c := one
+			c.Name = fmt.Sprint("web", i)
+			shop.Spec.Components = append(shop.Spec.Components, c)
+		}
+		var mu sync.Mutex
+		open, most := 0, 0
+		p.send = func(lattice.Command) lattice.Reply {
+			mu.Lock()
+			open++
+			most = max(most, open)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			open--
+			mu.Unlock()
+			return lattice.Reply{Outcome: lattice.Accepted}
+		}
+		s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p, Log: slog.New(slog.DiscardHandler)},
+			scheduler.Config{Requests: requests, Core: core.Config{CommandDeadline: time.Hour}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := runtime.NumGoroutine()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 7}) }()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n > commands/10 {
+			t.Errorf("%d goroutines", n)
+		}
+		if n := p.count("send"); n != 60*requests && n != 61*requests {
+			t.Errorf("%d commands were sent in a minute, want %d a second", n, requests)
+		}
+		time.Sleep(commands / requests * time.Second)
+		synctest.Wait()
+		if p.count("send") < commands || most != requests {
+			t.Errorf("%d of %d commands were sent, %d at once", p.count("send"), commands, most)
 		}
 		cancel()
 		if err := <-done; err != nil {

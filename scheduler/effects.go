@@ -62,22 +62,9 @@ func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) e
 		w.log.Info("command", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "count", cmd.Count,
 			"app", cmd.App, "reason", cmd.Reason, "cause", cmd.Cause, "trace_id", traceID(cmd.TraceParent))
 		w.sent[cmd.ID] = sentCommand{kind: cmd.Kind, at: time.Now(), parent: cmd.TraceParent, app: cmd.App}
-		w.task(ctx, w.sending, func(ctx context.Context) { w.send(ctx, cmd) })
+		w.task(ctx, &w.sending, func(ctx context.Context) { w.send(ctx, cmd) })
 	}
 	return nil
-}
-
-// task runs f once there is room for it.
-func (w *worker) task(ctx context.Context, room chan struct{}, f func(context.Context)) {
-	w.start(func() {
-		select {
-		case room <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		defer func() { <-room }()
-		f(ctx)
-	})
 }
 
 // send is the last step of a command. A claim that was lost or whose health is in
@@ -129,7 +116,7 @@ func (w *worker) query(ctx context.Context, q core.Query) {
 	if q.Kind == core.AskHosts {
 		expected = w.state.KnownHosts()
 	}
-	w.task(ctx, w.asking, func(ctx context.Context) {
+	w.task(ctx, &w.asking, func(ctx context.Context) {
 		answer := w.ask(ctx, q, expected)
 		w.post(ctx, input{cause: causeAnswer, decide: func(st *core.State, now time.Time) (core.Decision, error) {
 			return answer(st, now), nil

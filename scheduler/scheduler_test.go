@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"wadm/scheduler"
 	"wadm/scheduler/lattice"
 	"wadm/tenancy"
@@ -392,33 +394,42 @@ func TestASnapshotThatIsTooLargeIsStoredWithoutHosts(t *testing.T) {
 	})
 }
 
+// TestNewestStatusReplacesTheWaitingOne: while a publication does not end, the
+// status changes four times. Of these only the last is published, and it is the
+// one that holds.
 func TestNewestStatusReplacesTheWaitingOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPorts()
-		var last tenancy.Status
+		var mu sync.Mutex
+		var told []tenancy.StatusType
 		open := make(chan struct{})
-		first := true
 		p.status = func(s tenancy.Status) {
-			if first {
-				first = false
-				<-open
-			}
-			last = s
+			<-open
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, s.Status.Type)
 		}
+		var annotations map[string]string
+		p.append = func(cmds []lattice.Command) error { annotations = cmds[0].Annotations; return nil }
 		done, cancel := own(t, p, scheduler.Claim{})
 		synctest.Wait()
-		for _, n := range []int{1, 0, 1} {
+		for _, n := range []int{1, 0, 1, 0, 1} {
 			time.Sleep(time.Second)
 			p.events <- scheduler.Delivery{Data: event(t, lattice.ComponentScaled, map[string]any{
-				"component_id": "shop-web", "image_ref": "web:1", "max_instances": n, "host_id": "h",
-				"annotations": map[string]string{"wasmcloud.dev/managed-by": "wadm", "wasmcloud.dev/appspec": "shop", "wasmcloud.dev/spread_name": "default"}}), Ack: func() {}}
+				"component_id": "shop-web", "image_ref": "web:1", "max_instances": n, "host_id": "h", "annotations": annotations}), Ack: func() {}}
 			synctest.Wait()
 		}
+		if n := p.count("publish"); n != 1 {
+			t.Errorf("%d publications while the first has not ended", n)
+		}
 		close(open)
+		time.Sleep(time.Second) // of the bubble
 		synctest.Wait()
-		if p.count("publish") > 3 || last.Status.Type == "" {
-			t.Errorf("%d statuses published, last %+v", p.count("publish"), last)
+		mu.Lock()
+		defer mu.Unlock()
+		if diff := cmp.Diff([]tenancy.StatusType{tenancy.StatusReconciling, tenancy.StatusDeployed}, told); diff != "" {
+			t.Error(diff)
 		}
 		cancel()
 		<-done //nolint:errcheck // it was cancelled, so its error says nothing

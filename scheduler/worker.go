@@ -30,7 +30,7 @@ type worker struct {
 	end   context.CancelCauseFunc
 	// asking and sending have room for the questions and the commands that are open:
 	// hosts that don't answer questions must not hold up commands to others.
-	asking, sending chan struct{}
+	asking, sending queue
 	stopped         chan struct{}
 
 	// heard is when the newest event came, in nanoseconds since begun.
@@ -74,7 +74,7 @@ func newWorker(s *Scheduler, c Claim, log *slog.Logger) *worker {
 	cfg.Prefix = fmt.Sprintf("%s.%d", c.Key.Token(), c.Epoch)
 	w := &worker{
 		s: s, claim: c, log: log, begun: time.Now(),
-		inbox: make(chan input, inboxSize), asking: make(chan struct{}, s.cfg.Requests), sending: make(chan struct{}, s.cfg.Requests), stopped: make(chan struct{}), sent: map[string]sentCommand{},
+		inbox: make(chan input, inboxSize), asking: queue{most: s.cfg.Requests}, sending: queue{most: s.cfg.Requests}, stopped: make(chan struct{}), sent: map[string]sentCommand{},
 		statuses: newStatusQueue(),
 	}
 	cfg.Folded = func() { w.foldedAt = time.Now() }

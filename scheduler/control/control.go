@@ -169,8 +169,8 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg, twice bool) (reply, error
 			return r, err
 		}
 		r, err = c.askOnce(ctx, m)
-		if errors.Is(err, scheduler.ErrUndelivered) {
-			// Nobody listens now, but somebody was handed the first try.
+		if errors.Is(err, scheduler.ErrUndelivered) || errors.Is(err, errUnsent) {
+			// Nobody hears it now, but somebody was handed the first try.
 			err = fmt.Errorf("ask %s: %w", m.Subject, scheduler.ErrNoAnswer)
 		}
 		return r, err
@@ -178,8 +178,12 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg, twice bool) (reply, error
 	return c.askOnce(ctx, m)
 }
 
-// errSilent tells a request without any answer from one with an unreadable answer.
-var errSilent = errors.New("silence")
+var (
+	// errSilent tells a request without any answer from one with an unreadable answer.
+	errSilent = errors.New("silence")
+	// errUnsent: there is no connection, and what cannot be sent now is not kept.
+	errUnsent = errors.New("not sent")
+)
 
 func (c *Client) askOnce(ctx context.Context, m *nats.Msg) (reply, error) {
 	answer, err := c.nc.RequestMsgWithContext(ctx, m)
@@ -190,6 +194,8 @@ func (c *Client) askOnce(ctx context.Context, m *nats.Msg) (reply, error) {
 		return reply{}, fmt.Errorf("ask %s: %w", m.Subject, scheduler.ErrUndelivered)
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject):
 		return reply{}, errRefused{"not sent: " + err.Error()}
+	case errors.Is(err, nats.ErrReconnectBufExceeded):
+		return reply{}, fmt.Errorf("ask %s: %w: %w: %w", m.Subject, scheduler.ErrNoAnswer, errUnsent, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return reply{}, fmt.Errorf("ask %s: %w: %w", m.Subject, scheduler.ErrNoAnswer, errSilent)
 	default:

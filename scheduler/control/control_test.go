@@ -335,6 +335,33 @@ func TestOutcomesTellNobodyThereFromNoAnswer(t *testing.T) {
 	}
 }
 
+// TestWithoutAConnectionNothingIsSent: the connection for commands keeps nothing
+// back, so nothing can happen later either, and the decision can be made anew.
+func TestWithoutAConnectionNothingIsSent(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t, natstest.WithoutJetStream())
+	nc := srv.Connect(t, nats.ReconnectBufSize(-1), nats.ReconnectWait(time.Minute))
+	c := newClient(t, nc, control.Config{Timeout: time.Second, AskAgain: 50 * time.Millisecond})
+	lost := nc.StatusChanged(nats.RECONNECTING)
+	srv.Stop()
+	select {
+	case <-lost:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the end of the connection is not noticed")
+	}
+	for _, cmd := range []lattice.Command{
+		{Kind: lattice.StopProvider, Host: host, Workload: "w"},
+		{Kind: lattice.DeleteLink, Link: &lattice.Link{Source: "a", Namespace: "wasi", Package: "http"}},
+	} {
+		if got := c.Send(t.Context(), scheduler.Claim{Key: key, Epoch: 1}, cmd); got.Outcome != lattice.Unsent {
+			t.Errorf("%s: %v", cmd.Kind, got)
+		}
+	}
+	if _, err := c.Inventory(t.Context(), key, host); !errors.Is(err, scheduler.ErrNoAnswer) || errors.Is(err, scheduler.ErrUndelivered) {
+		t.Errorf("inventory: %v", err)
+	}
+}
+
 func TestSecondAskingReachesAnotherHost(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t, natstest.WithoutJetStream())

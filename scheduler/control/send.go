@@ -77,6 +77,8 @@ func (c *Client) Send(ctx context.Context, claim scheduler.Claim, cmd lattice.Co
 		return lattice.Reply{Outcome: lattice.Refused, Message: strings.TrimSpace(r.Message)}
 	case errors.As(err, &refused):
 		return lattice.Reply{Outcome: lattice.Refused, Message: refused.text}
+	case errors.Is(err, errUnsent):
+		return lattice.Reply{Outcome: lattice.Unsent, Message: err.Error()}
 	case errors.Is(err, scheduler.ErrUndelivered):
 		return lattice.Reply{Outcome: lattice.Undelivered, Message: err.Error()}
 	default:
