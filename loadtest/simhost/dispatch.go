@@ -266,10 +266,12 @@ func (h *Host) emit(kind lattice.EventKind, data []byte) {
 	f := l.cfg.Faults
 	var body []byte
 	if h.stalls == 0 && f.EventDelay == 0 {
-		body = l.out[:0] // sent before anybody else needs the buffer
+		// Sent before anybody else needs the buffer.
+		l.out = h.appendEnvelope(l.out[:0], kind, data)
+		body = l.out
+	} else {
+		body = h.appendEnvelope(nil, kind, data)
 	}
-	body = h.appendEnvelope(body, kind, data)
-	l.out = body
 	m := &nats.Msg{Subject: l.events + string(kind), Data: body}
 	if l.chance(f.EventDrop) {
 		return

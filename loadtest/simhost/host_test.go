@@ -2,6 +2,7 @@ package simhost_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -287,8 +288,11 @@ func TestUpdateThatMutesHoldsBackWhatTheHostSays(t *testing.T) {
 	bubble(t, simhost.Config{Images: images}, func(t *testing.T, w *world) {
 		h := w.host(simhost.HostConfig{HeartbeatInterval: 5 * time.Second})
 		w.ask(on("component.scale", h), scaleTo(h, "c", "img:1", 1, "s"))
-		w.heard()
 		begin := time.Now()
+		// What others say meanwhile changes nothing of what is held back.
+		other := w.host(simhost.HostConfig{HeartbeatInterval: 30 * time.Second})
+		time.AfterFunc(11*time.Second, func() { _ = other.Relabel(map[string]string{"long": strings.Repeat("x", 4000)}) })
+		w.heard()
 		w.ask(on("component.update", h), encode(map[string]any{"component_id": "c", "new_component_ref": "img:2", "host_id": h.ID()}))
 		time.Sleep(13 * time.Second)
 		events := w.heard("host", "component")
