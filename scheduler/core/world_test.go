@@ -283,6 +283,11 @@ func (w *world) query(q core.Query, gen int) {
 			w.reply(gen, func() core.Decision { return w.core.InventoryFailed(q.Host, true, w.now) })
 			return
 		}
+		if left := h.busy.Sub(w.now); h.mute(w) && left < 2*time.Second {
+			// It answers after everything else it was asked, as if nothing had been.
+			w.after(left+time.Microsecond, func() { w.query(q, gen) })
+			return
+		}
 		if h.mute(w) {
 			w.after(2*time.Second, func() {
 				w.reply(gen, func() core.Decision { return w.core.InventoryFailed(q.Host, false, w.now) })

@@ -34,6 +34,9 @@ type Host struct {
 	// Host times in nanoseconds since 1970: start, last inventory, last
 	// heartbeat, last labels.
 	started, inventory, heartbeat, labelsAt int64
+	// polled is the latest host time at which an inventory that was asked for can
+	// have been taken; it was not before inventory.
+	polled int64
 	// lag is the smallest seen difference between arrival and event time: an
 	// upper bound of the offset between the owner's clock and the host's.
 	lag    time.Duration
@@ -93,6 +96,7 @@ func (h *Host) heard(at int64, now time.Time) {
 	if h.provisional {
 		h.provisional = false
 		h.inventory -= int64(lag)
+		h.polled -= int64(lag)
 		h.labelsAt -= int64(lag)
 		for _, i := range h.Workloads {
 			i.time -= int64(lag)
@@ -127,7 +131,7 @@ func (h *Host) clockMoved(at int64, now time.Time) bool {
 		}
 		return false
 	}
-	h.pastBeat, h.started, h.inventory, h.heartbeat, h.labelsAt = 0, 0, 0, 0, 0
+	h.pastBeat, h.started, h.inventory, h.heartbeat, h.labelsAt, h.polled = 0, 0, 0, 0, 0, 0
 	h.hasLag, h.nGaps = false, 0
 	clear(h.gone)
 	for _, i := range h.Workloads {
@@ -159,6 +163,12 @@ func (h *Host) HostTime(t time.Time) int64 {
 	}
 	return t.UnixNano() - int64(h.lag)
 }
+
+// unordered tells whether an event may be from before or from after the last
+// inventory that was asked for. A host that was busy tells both in one burst, and
+// the event may come later than the answer, so what it says against the answer is
+// a reason to ask again and no more.
+func (h *Host) unordered(at int64) bool { return at <= h.polled }
 
 // factTime is the time of the newest fact about a workload on the host.
 func (h *Host) factTime(id Workload) int64 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"wadm/scheduler/lattice"
 )
@@ -22,5 +23,33 @@ func TestAHostThatNoCommandCouldReachIsNoHost(t *testing.T) {
 		if (err == nil) != want || err != nil && !errors.Is(err, lattice.ErrNotEvent) {
 			t.Errorf("host %.20q: %v", id, err)
 		}
+	}
+}
+
+// TestWhatAHostSaidBeforeItsInventoryDoesNotUndoIt: a busy host answers late, in
+// one burst with events that are older than the answer and may arrive after it.
+func TestWhatAHostSaidBeforeItsInventoryDoesNotUndoIt(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
+	event := func(kind lattice.EventKind, s float64) lattice.Event {
+		return lattice.Event{Kind: kind, Host: "H", Time: at(s), Inventory: lattice.Inventory{Host: "H"}}
+	}
+	runs := lattice.Component{ID: "c", Image: "i", Max: 1}
+	st := lattice.NewState()
+	st.Fold(event(lattice.HostStarted, 0), at(0))
+	var ch lattice.Changes
+	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{runs}}, at(1), at(3), &ch)
+
+	gone := event(lattice.ComponentScaled, 2.1)
+	gone.Component = runs
+	gone.Component.Max = 0
+	for _, ev := range []lattice.Event{event(lattice.HostHeartbeat, 2), gone} {
+		if ch := st.Fold(ev, at(3.1)); !ch.AskInventory || st.Hosts["H"].Workloads[lattice.ComponentOf("c")] == nil {
+			t.Errorf("%s from before the answer: %+v, has %v", ev.Kind, ch, st.Hosts["H"].Workloads)
+		}
+	}
+	if st.Fold(event(lattice.HostHeartbeat, 3.05), at(3.2)); len(st.Hosts["H"].Workloads) != 0 {
+		t.Error("a list from after the answer was not believed")
 	}
 }

@@ -181,6 +181,11 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 			ch.Stale = true
 			break
 		}
+		if h != nil && h.unordered(at) {
+			ch.Stale, ch.AskInventory = true, true
+			h.beat(at, now)
+			break
+		}
 		s.Inventory(ev.Inventory, at, now, &ch)
 		s.Hosts[ev.Host].beat(at, now)
 	case LabelsChanged:
@@ -206,9 +211,14 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 			ch.Stale = h != nil
 			break
 		}
-		if h.Workloads[w] != nil {
-			s.drop(h, w, at, &ch)
+		if h.Workloads[w] == nil {
+			break
 		}
+		if h.unordered(at) {
+			ch.Stale, ch.AskInventory = true, true
+			break
+		}
+		s.drop(h, w, at, &ch)
 	case HealthCheckPassed, HealthCheckFailed:
 		s.health(h, ev, at, &ch)
 	case LinkSet:
@@ -311,6 +321,7 @@ func (s *State) Polled(inv Inventory, sent, now time.Time, ch *Changes) {
 	s.Inventory(inv, at, now, ch)
 	h := s.Hosts[inv.Host]
 	h.provisional = !h.hasLag
+	h.polled = h.HostTime(now)
 }
 
 // Restore adds a host as an earlier owner knew it. It counts as silent until it
@@ -346,6 +357,10 @@ func (s *State) componentScaled(h *Host, ev Event, at int64, ch *Changes) {
 		return
 	}
 	have := h.Workloads[w]
+	if h.unordered(at) && (have == nil) != (c.Max == 0) {
+		ch.Stale, ch.AskInventory = true, true
+		return
+	}
 	if c.Max == 0 {
 		if have == nil {
 			return
@@ -389,6 +404,10 @@ func (s *State) providerStarted(h *Host, ev Event, at int64, ch *Changes) {
 	p, w := ev.Provider, ProviderOf(ev.Provider.ID)
 	if at < h.factTime(w) {
 		ch.Stale = true
+		return
+	}
+	if h.unordered(at) && h.Workloads[w] == nil {
+		ch.Stale, ch.AskInventory = true, true
 		return
 	}
 	s.set(h, w, Instance{Image: p.Image, Annotations: p.Annotations, Max: 1}, at, ch)
