@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,16 +34,24 @@ const (
 
 // Admin is the HTTP endpoint for probes, metrics and read-only pages:
 //
+//	/                 what there is, with links, for people
 //	/livez, /readyz   probes: 200 and {"status":"ok"}, else 500 resp. 503 and the reasons
 //	/metrics          Prometheus text or OpenMetrics
 //	/debug/pprof/     profiles, for clients on this machine only
 //
-// Add pages with [Admin.Handle] before calling [Admin.Run].
+// Add pages with [Admin.Page], at any time.
 type Admin struct {
 	listener net.Listener
 	mux      *http.ServeMux
 	log      *slog.Logger
+
+	mu sync.Mutex
+	// index is what / lists, in order.
+	index []indexEntry
 }
+
+// indexEntry is a page and what it answers.
+type indexEntry struct{ path, what string }
 
 // NewAdmin binds addr (ip:port; port 0 takes a free one), so that an address
 // that is taken is noticed at start. Connections wait until [Admin.Run].
@@ -50,10 +62,14 @@ func NewAdmin(addr string, health *Health, metrics prometheus.Gatherer, log *slo
 	}
 	a := &Admin{listener: l, mux: http.NewServeMux(), log: log}
 	a.mux.HandleFunc("/", unknownEndpoint)
+	a.mux.HandleFunc("GET /{$}", a.serveIndex)
 	a.mux.Handle("/livez", probe("/livez", http.StatusInternalServerError, health.Live))
 	a.mux.Handle("/readyz", probe("/readyz", http.StatusServiceUnavailable, health.Ready))
-	a.mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	a.list("/livez", "whether the process works")
+	a.list("/readyz", "whether it takes its part, and if not, why")
+	a.Page("/metrics", "metrics for Prometheus", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	a.HandleDebug("/debug/pprof/", http.HandlerFunc(pprof.Index))
+	a.list("/debug/pprof/", "profiles, for clients on this machine")
 	a.HandleDebug("/debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline))
 	a.HandleDebug("/debug/pprof/profile", http.HandlerFunc(pprof.Profile))
 	a.HandleDebug("/debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
@@ -64,8 +80,37 @@ func NewAdmin(addr string, health *Health, metrics prometheus.Gatherer, log *slo
 // Addr is the address in use, such as 127.0.0.1:8080.
 func (a *Admin) Addr() string { return a.listener.Addr().String() }
 
-// Handle adds a page. Pattern is one of [http.ServeMux]; it must be new.
-func (a *Admin) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
+// Page adds a page for GET and HEAD, and to the index what it answers. The path
+// must be new.
+func (a *Admin) Page(path, what string, h http.Handler) {
+	a.mux.Handle("GET "+path, h)
+	a.list(path, what)
+}
+
+func (a *Admin) list(path, what string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.index = append(a.index, indexEntry{path, what})
+}
+
+// serveIndex lists the pages.
+func (a *Admin) serveIndex(w http.ResponseWriter, _ *http.Request) {
+	a.mu.Lock()
+	index := slices.Clone(a.index)
+	a.mu.Unlock()
+	var b strings.Builder
+	b.WriteString("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>wadm</title>\n" +
+		"<style>body{font:16px sans-serif;margin:2em}td{padding:.2em 2em .2em 0}</style></head>\n<body><h1>wadm</h1>\n<table>\n")
+	for _, e := range index {
+		path, what := html.EscapeString(e.path), html.EscapeString(e.what)
+		fmt.Fprintf(&b, "<tr><td><a href=\"%s\">%s</a></td><td>%s</td></tr>\n", path, path, what)
+	}
+	b.WriteString("</table></body></html>\n")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, b.String())
+}
 
 // HandleDebug adds a page that only clients on this machine may see.
 func (a *Admin) HandleDebug(pattern string, h http.Handler) {

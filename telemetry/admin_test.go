@@ -9,10 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"wadm/telemetry"
 )
@@ -26,7 +29,7 @@ func serve(t *testing.T, health *telemetry.Health) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Handle("/ring", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ring") }))
+	a.Page("/ring", "who <owns> what", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ring") }))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -88,7 +91,6 @@ func TestProbesTellTheTruth(t *testing.T) {
 	check("HEAD", "/readyz", 200, "")
 	check("POST", "/livez", 405, "method `POST` not supported for path `/livez`")
 	check("DELETE", "/readyz", 405, "method `DELETE` not supported for path `/readyz`")
-	check("GET", "/", 404, "unknown endpoint `/`")
 	check("POST", "/nope/x?y", 404, "unknown endpoint `/nope/x`")
 	check("GET", "/ring", 200, "ring")
 
@@ -102,6 +104,30 @@ func TestProbesTellTheTruth(t *testing.T) {
 	stuck.Store(false)
 	check("GET", "/readyz", 200, ok)
 	check("GET", "/livez", 200, ok)
+}
+
+// TestIndexLinksWhatThereIs: every page is listed with a link that works, and
+// nothing else is answered.
+func TestIndexLinksWhatThereIs(t *testing.T) {
+	t.Parallel()
+	url := serve(t, telemetry.NewHealth())
+	status, body, header := ask(t, "GET", url+"/")
+	if status != 200 || header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(body, "who &lt;owns&gt; what") {
+		t.Errorf("%d %v\n%s", status, header, body)
+	}
+	var links []string
+	for _, m := range regexp.MustCompile(`href="([^"]+)"`).FindAllStringSubmatch(body, -1) {
+		links = append(links, m[1])
+		if status, body, _ := ask(t, "GET", url+m[1]); status != 200 {
+			t.Errorf("%s: %d %s", m[1], status, body)
+		}
+	}
+	if d := cmp.Diff([]string{"/livez", "/readyz", "/metrics", "/debug/pprof/", "/ring"}, links); d != "" {
+		t.Error(d)
+	}
+	if status, _, _ := ask(t, "POST", url+"/"); status != 404 && status != 405 {
+		t.Errorf("POST: %d", status)
+	}
 }
 
 func TestSlowCheckIsCutOff(t *testing.T) {
@@ -191,7 +217,7 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 		t.Fatal(err)
 	}
 	entered, release := make(chan struct{}), make(chan struct{})
-	a.Handle("/slow", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	a.Page("/slow", "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
 		<-release
 		_, _ = io.WriteString(w, "done")

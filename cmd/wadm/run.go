@@ -138,8 +138,8 @@ func run(ctx context.Context, cfg config.Config, environ []string, log *slog.Log
 		if admin, err = telemetry.NewAdmin(cfg.Admin.Address, health, metrics, log); err != nil {
 			return err
 		}
-		admin.Handle("GET /version", jsonPage(func() any { return currentBuild(cfg.InstanceID) }))
-		admin.Handle("GET /config", jsonPage(func() any { return settings(cfg) }))
+		admin.Page("/version", "version of the program and of the API", jsonPage(func() any { return currentBuild(cfg.InstanceID) }))
+		admin.Page("/config", "every option with its value", jsonPage(func() any { return settings(cfg) }))
 		log.Info("admin endpoint is up", "address", admin.Addr())
 	}
 

@@ -182,6 +182,23 @@ func TestPagesShowVersionAndConfigurationWithoutSecrets(t *testing.T) {
 		t.Errorf("/version is %s, %v", body, err)
 	}
 	_, body = get(t, admin+"/config")
+	config := body
+	_, body = get(t, admin+"/ring")
+	var page ringPage
+	if err := json.Unmarshal([]byte(body), &page); err != nil || page.Instance != "one" || !page.Ready || len(page.View.Members) != 1 || page.View.Members[0].Instance != "one" ||
+		len(page.Members) != 1 || !page.Members[0].InView || page.Digest == "" {
+		t.Errorf("/ring is %s, %v", body, err)
+	}
+	if odd := regexp.MustCompile(`"[^" ]*[A-Z][^" ]*":`).FindString(body); odd != "" {
+		t.Errorf("/ring has a name in another style, %s:\n%s", odd, body)
+	}
+	_, body = get(t, admin+"/")
+	for _, path := range []string{"/livez", "/readyz", "/metrics", "/version", "/config", "/ring", "/debug/pprof/"} {
+		if status, page := get(t, admin+path); status != 200 || !strings.Contains(body, `href="`+path+`"`) {
+			t.Errorf("%s: %d %.200s, or not in the index:\n%s", path, status, page, body)
+		}
+	}
+	body = config
 	if !strings.Contains(body, `"key": "instance_id"`) || !strings.Contains(body, "(hidden)@") {
 		t.Errorf("/config is %s", body)
 	}

@@ -42,7 +42,7 @@ func serve(ctx context.Context, d deps) error {
 	d.Health.AddReadiness("server", s.check)
 	observeServer(d.Metrics, s)
 	if d.Admin != nil {
-		d.Admin.Handle("GET /ring", jsonPage(func() any { return s.fleet.Status() }))
+		d.Admin.Page("/ring", "the instances and what this one holds", jsonPage(func() any { return newRingPage(s.fleet.Status()) }))
 	}
 	d.Started()
 	d.Log.Info("wadm is ready")
