@@ -93,7 +93,7 @@ generate-check: generate ## fail when generated files are not current
 
 churn: build ## random operations on simulated lattices, then compare: make churn SEEDS="1 2 3" CHURN="--duration 10m"
 	@for seed in $(or $(SEEDS),1 2 3); do \
-		bin/loadtest churn --run 'bin/wadm -s {nats} --command-deadline 8s' --seed $$seed $(CHURN) || exit 1; \
+		bin/loadtest churn --run 'bin/wadm -s {nats} --command-deadline 15s' --seed $$seed $(CHURN) || exit 1; \
 	done
 
 e2e: ## end to end with real hosts: make e2e REAL=folder

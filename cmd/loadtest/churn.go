@@ -19,9 +19,10 @@ hosts join, leave, crash, fall silent and are relabelled and operators break
 things by hand; then rests and compares every host with what the deployed
 manifests demand. The same seed gives the same operations. The server must be
 fresh: it must not know the lattices. The longer it waits for commands, the longer
-rest may take, but it must wait longer than hosts are silent, five heartbeats:
+rest may take, but it must wait longer than hosts are silent: five heartbeats, and
+longer when they have images to compile afterwards:
 
-  loadtest churn --run 'bin/wadm -s {nats} --command-deadline 8s' --duration 1m
+  loadtest churn --run 'bin/wadm -s {nats} --command-deadline 15s' --duration 1m
 
 Exit code 1 says that there were violations.`,
 		Args: cobra.NoArgs,

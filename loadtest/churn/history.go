@@ -16,6 +16,10 @@ import (
 // it was under way.
 const grace = 3 * time.Second
 
+// linkGrace is how long a link that is no longer wanted may still be there: a busy
+// host deletes it later than it was asked to.
+const linkGrace = 15 * time.Second
+
 // span is how long something held; an open end is zero.
 type span[T any] struct {
 	value    T
@@ -182,7 +186,10 @@ func (h *history) judge(r *simhost.Record, last map[string]told) string {
 			return "nothing recently deployed wants this link"
 		}
 	case "link.del":
+		// A deletion names no target: it may be meant for a link of an earlier version
+		// between the same source and another target, which a busy host still has.
 		same := func(l wantedLink) bool { return l.From == b.Source && l.Package == b.Package }
+		recent, steady := h.since(id, r.Time.Add(-linkGrace), r.Time)
 		if steady && always(recent, func(a *app) (wantedLink, bool) {
 			ls := a.wantedLinks()
 			i := slices.IndexFunc(ls, same)
@@ -227,7 +234,11 @@ func always[T comparable](recent []*app, want func(*app) (T, bool)) bool {
 // recent lists the versions, of the application that id belongs to, that were
 // deployed a moment ago or are. steady: one was at every moment since.
 func (h *history) recent(id string, now time.Time) (out []*app, steady bool) {
-	from := now.Add(-grace)
+	return h.since(id, now.Add(-grace), now)
+}
+
+// since is recent from another moment on.
+func (h *history) since(id string, from, now time.Time) (out []*app, steady bool) {
 	for name, all := range h.apps {
 		if !strings.HasPrefix(id, prefix(name)) {
 			continue

@@ -389,11 +389,17 @@ func (p *player) stopForeign(o Operation) error {
 		p.missed++
 		return nil
 	}
-	p.foreign = slices.Delete(p.foreign, i, i+1)
+	remove := h.RemoveComponent
 	if o.provider {
-		return h.RemoveProvider(lattice.WorkloadID(o.id))
+		remove = h.RemoveProvider
 	}
-	return h.RemoveComponent(lattice.WorkloadID(o.id))
+	err := remove(lattice.WorkloadID(o.id))
+	if errors.Is(err, simhost.ErrNotRunning) {
+		p.missed++ // a busy host has not started it yet, and will
+		return nil
+	}
+	p.foreign = slices.Delete(p.foreign, i, i+1)
+	return err
 }
 
 // rest waits until the lattice is as demanded and stays so in silence.
