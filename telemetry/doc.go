@@ -1,5 +1,7 @@
-// Package telemetry makes a running server visible: logs, traces, metrics,
-// health and the HTTP pages of the admin address.
+// Package telemetry makes a running server visible: logs, health, and the names of
+// what is measured and traced. Traces are sent by package otlp, metrics and pages
+// served by package httpadmin; both are large, and programs that only use the names
+// do without them.
 //
 // Nothing here is global. A logger, a tracer provider, a metrics registry and
 // a [Health] are made at start and handed down. Tracing that is off costs

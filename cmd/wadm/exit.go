@@ -5,7 +5,7 @@ import (
 
 	"wadm/config"
 	"wadm/config/natsconn"
-	"wadm/telemetry"
+	"wadm/telemetry/otlp"
 	"wadm/tenancy/catalog"
 )
 
@@ -30,7 +30,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.Is(err, config.ErrUsage):
 		return exitUsage
-	case errors.Is(err, config.ErrInvalid), errors.Is(err, natsconn.ErrConfig), errors.Is(err, telemetry.ErrTracing),
+	case errors.Is(err, config.ErrInvalid), errors.Is(err, natsconn.ErrConfig), errors.Is(err, otlp.ErrConfig),
 		errors.Is(err, errNotAdoptable), errors.Is(err, catalog.ErrLost):
 		return exitInvalid
 	case errors.Is(err, natsconn.ErrUnreachable):

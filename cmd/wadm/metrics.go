@@ -4,11 +4,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"wadm/config/natsconn"
-	"wadm/telemetry"
+	"wadm/telemetry/otlp"
 )
 
 // observeConnections adds the metrics that answer: is it us or NATS?
-func observeConnections(reg *prometheus.Registry, tracing *telemetry.Tracing, events, commands *natsconn.Conn) {
+func observeConnections(reg *prometheus.Registry, tracing *otlp.Tracing, events, commands *natsconn.Conn) {
 	for name, nc := range map[string]*natsconn.Conn{"main": events, "commands": commands} {
 		labels := prometheus.Labels{"connection": name}
 		reg.MustRegister(

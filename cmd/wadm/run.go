@@ -18,6 +18,8 @@ import (
 	"wadm/config"
 	"wadm/config/natsconn"
 	"wadm/telemetry"
+	"wadm/telemetry/httpadmin"
+	"wadm/telemetry/otlp"
 )
 
 // traceFlushTimeout bounds how long the last spans may take to leave.
@@ -105,7 +107,7 @@ func run(ctx context.Context, cfg config.Config, environ []string, log *slog.Log
 	}
 	log.Info("wadm starts", "version", version, "config", cfg)
 
-	tracing, err := telemetry.NewTracing(ctx, telemetry.TracingConfig{
+	tracing, err := otlp.New(ctx, otlp.Config{
 		Enabled: cfg.Tracing.Enabled, Endpoint: cfg.Tracing.Endpoint,
 		Version: version, Instance: cfg.InstanceID, Getenv: lookup(environ),
 	}, log)
@@ -120,7 +122,7 @@ func run(ctx context.Context, cfg config.Config, environ []string, log *slog.Log
 		}
 	}()
 
-	metrics := telemetry.NewMetrics(version, cfg.InstanceID)
+	metrics := httpadmin.NewMetrics(version, cfg.InstanceID)
 	health := telemetry.NewHealth()
 	var started atomic.Bool
 	health.AddReadiness("process", func(context.Context) error {
@@ -133,9 +135,9 @@ func run(ctx context.Context, cfg config.Config, environ []string, log *slog.Log
 		return nil
 	})
 
-	var admin *telemetry.Admin
+	var admin *httpadmin.Server
 	if cfg.Admin.Address != "" {
-		if admin, err = telemetry.NewAdmin(cfg.Admin.Address, health, metrics, log); err != nil {
+		if admin, err = httpadmin.New(cfg.Admin.Address, health, metrics, log); err != nil {
 			return err
 		}
 		admin.Page("/version", "version of the program and of the API", jsonPage(func() any { return currentBuild(cfg.InstanceID) }))

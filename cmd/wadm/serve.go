@@ -14,6 +14,8 @@ import (
 	"wadm/config"
 	"wadm/config/natsconn"
 	"wadm/telemetry"
+	"wadm/telemetry/httpadmin"
+	"wadm/telemetry/otlp"
 )
 
 // deps is what a server is made of before it does anything for a lattice.
@@ -21,11 +23,11 @@ type deps struct {
 	// Config names the instance, even when the operator did not.
 	Config  config.Config
 	Log     *slog.Logger
-	Tracing *telemetry.Tracing
+	Tracing *otlp.Tracing
 	Metrics *prometheus.Registry
 	Health  *telemetry.Health
 	// Admin is nil when there is no admin endpoint. It already answers.
-	Admin *telemetry.Admin
+	Admin *httpadmin.Server
 	// NATS is for everything but commands; Commands drops what it cannot send.
 	NATS, Commands *natsconn.Conn
 	// Started makes the process ready, as far as it depends on the start.

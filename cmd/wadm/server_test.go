@@ -13,7 +13,7 @@ import (
 	"wadm/config/natsconn"
 	"wadm/config/natsconn/natstest"
 	"wadm/loadtest/simhost"
-	"wadm/telemetry"
+	"wadm/telemetry/otlp"
 	"wadm/tenancy"
 	"wadm/tenancy/api"
 )
@@ -75,7 +75,7 @@ func opened(ctx context.Context, t *testing.T, name, url, endpoint string, log *
 	if err != nil {
 		t.Fatal(err)
 	}
-	tracing, err := telemetry.NewTracing(ctx, telemetry.TracingConfig{Endpoint: endpoint}, log)
+	tracing, err := otlp.New(ctx, otlp.Config{Endpoint: endpoint}, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"wadm/config/natsconn/natstest"
 	"wadm/loadtest/simhost"
 	"wadm/scheduler/lattice"
-	"wadm/telemetry"
+	"wadm/telemetry/otlp"
 	"wadm/tenancy"
 	"wadm/tenancy/api"
 )
@@ -94,7 +94,7 @@ func (w *world) up(name string, adjust ...func(*server)) (in *upServer, down fun
 		return c
 	}
 	data, commands := connect(false), connect(true)
-	tracing, err := telemetry.NewTracing(w.t.Context(), telemetry.TracingConfig{}, w.log)
+	tracing, err := otlp.New(w.t.Context(), otlp.Config{}, w.log)
 	if err != nil {
 		w.t.Fatal(err)
 	}

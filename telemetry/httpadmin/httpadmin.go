@@ -1,4 +1,6 @@
-package telemetry
+// Package httpadmin serves the HTTP pages of the admin address: probes, metrics,
+// profiles, and what a program adds. It knows no secrets and changes nothing.
+package httpadmin
 
 import (
 	"context"
@@ -19,6 +21,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"wadm/telemetry"
 )
 
 // Time limits of the admin endpoint. Every connection is served by itself, so
@@ -32,15 +36,15 @@ const (
 	maxHeaderBytes    = 16 << 10
 )
 
-// Admin is the HTTP endpoint for probes, metrics and read-only pages:
+// Server is the HTTP endpoint for probes, metrics and read-only pages:
 //
 //	/                 what there is, with links, for people
 //	/livez, /readyz   probes: 200 and {"status":"ok"}, else 500 resp. 503 and the reasons
 //	/metrics          Prometheus text or OpenMetrics
 //	/debug/pprof/     profiles, for clients on this machine only
 //
-// Add pages with [Admin.Page], at any time.
-type Admin struct {
+// Add pages with [Server.Page], at any time.
+type Server struct {
 	listener net.Listener
 	mux      *http.ServeMux
 	log      *slog.Logger
@@ -53,51 +57,51 @@ type Admin struct {
 // indexEntry is a page and what it answers.
 type indexEntry struct{ path, what string }
 
-// NewAdmin binds addr (ip:port; port 0 takes a free one), so that an address
-// that is taken is noticed at start. Connections wait until [Admin.Run].
-func NewAdmin(addr string, health *Health, metrics prometheus.Gatherer, log *slog.Logger) (*Admin, error) {
+// New binds addr (ip:port; port 0 takes a free one), so that an address
+// that is taken is noticed at start. Connections wait until [Server.Run].
+func New(addr string, health *telemetry.Health, metrics prometheus.Gatherer, log *slog.Logger) (*Server, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("bind admin address: %w", err)
 	}
-	a := &Admin{listener: l, mux: http.NewServeMux(), log: log}
-	a.mux.HandleFunc("/", unknownEndpoint)
-	a.mux.HandleFunc("GET /{$}", a.serveIndex)
-	a.mux.Handle("/livez", probe("/livez", http.StatusInternalServerError, health.Live))
-	a.mux.Handle("/readyz", probe("/readyz", http.StatusServiceUnavailable, health.Ready))
-	a.list("/livez", "whether the process works")
-	a.list("/readyz", "whether it takes its part, and if not, why")
-	a.Page("/metrics", "metrics for Prometheus", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	a.HandleDebug("/debug/pprof/", http.HandlerFunc(pprof.Index))
-	a.list("/debug/pprof/", "profiles, for clients on this machine")
-	a.HandleDebug("/debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline))
-	a.HandleDebug("/debug/pprof/profile", http.HandlerFunc(pprof.Profile))
-	a.HandleDebug("/debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
-	a.HandleDebug("/debug/pprof/trace", http.HandlerFunc(pprof.Trace))
-	return a, nil
+	s := &Server{listener: l, mux: http.NewServeMux(), log: log}
+	s.mux.HandleFunc("/", unknownEndpoint)
+	s.mux.HandleFunc("GET /{$}", s.serveIndex)
+	s.mux.Handle("/livez", probe("/livez", http.StatusInternalServerError, health.Live))
+	s.mux.Handle("/readyz", probe("/readyz", http.StatusServiceUnavailable, health.Ready))
+	s.list("/livez", "whether the process works")
+	s.list("/readyz", "whether it takes its part, and if not, why")
+	s.Page("/metrics", "metrics for Prometheus", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	s.HandleDebug("/debug/pprof/", http.HandlerFunc(pprof.Index))
+	s.list("/debug/pprof/", "profiles, for clients on this machine")
+	s.HandleDebug("/debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline))
+	s.HandleDebug("/debug/pprof/profile", http.HandlerFunc(pprof.Profile))
+	s.HandleDebug("/debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
+	s.HandleDebug("/debug/pprof/trace", http.HandlerFunc(pprof.Trace))
+	return s, nil
 }
 
 // Addr is the address in use, such as 127.0.0.1:8080.
-func (a *Admin) Addr() string { return a.listener.Addr().String() }
+func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Page adds a page for GET and HEAD, and to the index what it answers. The path
 // must be new.
-func (a *Admin) Page(path, what string, h http.Handler) {
-	a.mux.Handle("GET "+path, h)
-	a.list(path, what)
+func (s *Server) Page(path, what string, h http.Handler) {
+	s.mux.Handle("GET "+path, h)
+	s.list(path, what)
 }
 
-func (a *Admin) list(path, what string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.index = append(a.index, indexEntry{path, what})
+func (s *Server) list(path, what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index = append(s.index, indexEntry{path, what})
 }
 
 // serveIndex lists the pages.
-func (a *Admin) serveIndex(w http.ResponseWriter, _ *http.Request) {
-	a.mu.Lock()
-	index := slices.Clone(a.index)
-	a.mu.Unlock()
+func (s *Server) serveIndex(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	index := slices.Clone(s.index)
+	s.mu.Unlock()
 	var b strings.Builder
 	b.WriteString("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>wadm</title>\n" +
 		"<style>body{font:16px sans-serif;margin:2em}td{padding:.2em 2em .2em 0}</style></head>\n<body><h1>wadm</h1>\n<table>\n")
@@ -113,23 +117,23 @@ func (a *Admin) serveIndex(w http.ResponseWriter, _ *http.Request) {
 }
 
 // HandleDebug adds a page that only clients on this machine may see.
-func (a *Admin) HandleDebug(pattern string, h http.Handler) {
-	a.mux.Handle(pattern, loopbackOnly(h))
+func (s *Server) HandleDebug(pattern string, h http.Handler) {
+	s.mux.Handle(pattern, loopbackOnly(h))
 }
 
 // ServeHTTP answers one request, as Run does for those that arrive.
-func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 // Run serves until ctx ends, then gives requests in progress a moment.
-func (a *Admin) Run(ctx context.Context) error {
+func (s *Server) Run(ctx context.Context) error {
 	srv := &http.Server{
-		Handler:           a,
+		Handler:           s,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -140,7 +144,7 @@ func (a *Admin) Run(ctx context.Context) error {
 			_ = srv.Close() // what is still open has had its moment
 		}
 	})
-	err := srv.Serve(a.listener)
+	err := srv.Serve(s.listener)
 	if stop() {
 		// Serve ended by itself.
 		_ = srv.Close()
@@ -153,8 +157,8 @@ func (a *Admin) Run(ctx context.Context) error {
 	return fmt.Errorf("serve admin endpoint: %w", err)
 }
 
-// Close gives the address back if [Admin.Run] was never called.
-func (a *Admin) Close() error { return a.listener.Close() }
+// Close gives the address back if [Server.Run] was never called.
+func (s *Server) Close() error { return s.listener.Close() }
 
 // probe answers for one set of checks.
 func probe(path string, failure int, reasons func(context.Context) []string) http.Handler {

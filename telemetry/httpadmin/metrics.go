@@ -1,4 +1,4 @@
-package telemetry
+package httpadmin
 
 import (
 	"github.com/prometheus/client_golang/prometheus"

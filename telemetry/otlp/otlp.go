@@ -1,4 +1,9 @@
-package telemetry
+// Package otlp makes spans and sends them to an OpenTelemetry collector.
+//
+// It stands apart from package telemetry, whose names for spans and attributes
+// everybody uses, because the SDK and its protocols are large: a program that makes
+// no spans of its own does without them.
+package otlp
 
 import (
 	"context"
@@ -17,10 +22,12 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"wadm/telemetry"
 )
 
-// ErrTracing means that the settings of tracing cannot be used.
-var ErrTracing = errors.New("unusable tracing settings")
+// ErrConfig means that the settings of tracing cannot be used.
+var ErrConfig = errors.New("unusable tracing settings")
 
 // tracesPath is where an OTLP/HTTP receiver takes traces.
 const tracesPath = "/v1/traces"
@@ -28,8 +35,8 @@ const tracesPath = "/v1/traces"
 // defaultEndpoint is where a collector on the same machine listens.
 const defaultEndpoint = "http://localhost:4318" + tracesPath
 
-// TracingConfig says whether and where traces go.
-type TracingConfig struct {
+// Config says whether and where traces go.
+type Config struct {
 	// Enabled turns tracing on.
 	Enabled bool
 	// Endpoint is an OTLP/HTTP receiver; setting it turns tracing on. Without a
@@ -53,9 +60,9 @@ type Tracing struct {
 	log        *slog.Logger
 }
 
-// NewTracing sets tracing up. It connects to nothing: spans are sent in the
+// New sets tracing up. It connects to nothing: spans are sent in the
 // background, and a receiver that is away costs log lines, not spans' makers.
-func NewTracing(ctx context.Context, cfg TracingConfig, log *slog.Logger) (*Tracing, error) {
+func New(ctx context.Context, cfg Config, log *slog.Logger) (*Tracing, error) {
 	if cfg.Getenv == nil {
 		cfg.Getenv = func(string) string { return "" }
 	}
@@ -77,7 +84,7 @@ func NewTracing(ctx context.Context, cfg TracingConfig, log *slog.Logger) (*Trac
 	}
 	exporter, err := otlptrace.New(ctx, otlptracehttp.NewClient(otlptracehttp.WithEndpointURL(endpoint)))
 	if err != nil {
-		return nil, fmt.Errorf("set up tracing: %w: %w", ErrTracing, err)
+		return nil, fmt.Errorf("set up tracing: %w: %w", ErrConfig, err)
 	}
 	// Later options win: what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say is kept.
 	res, err := resource.New(ctx, resource.WithAttributes(
@@ -86,7 +93,7 @@ func NewTracing(ctx context.Context, cfg TracingConfig, log *slog.Logger) (*Trac
 		attribute.String("service.instance.id", cfg.Instance),
 	), resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
-		return nil, fmt.Errorf("set up tracing: %w: %w", ErrTracing, err)
+		return nil, fmt.Errorf("set up tracing: %w: %w", ErrConfig, err)
 	}
 	t.endpoint = endpoint
 	t.sdk = sdktrace.NewTracerProvider(
@@ -98,7 +105,7 @@ func NewTracing(ctx context.Context, cfg TracingConfig, log *slog.Logger) (*Trac
 }
 
 // resolve finds the receiver. Empty means that tracing is off.
-func (c TracingConfig) resolve(log *slog.Logger) (string, error) {
+func (c Config) resolve(log *slog.Logger) (string, error) {
 	if strings.EqualFold(c.Getenv("OTEL_SDK_DISABLED"), "true") {
 		if c.Enabled || c.Endpoint != "" {
 			log.Warn("tracing is off because of OTEL_SDK_DISABLED")
@@ -120,13 +127,13 @@ func (c TracingConfig) resolve(log *slog.Logger) (string, error) {
 	case "none":
 		return "", nil
 	default:
-		return "", fmt.Errorf("set up tracing: %w: OTEL_TRACES_EXPORTER is %q, known are otlp and none", ErrTracing, exporter)
+		return "", fmt.Errorf("set up tracing: %w: OTEL_TRACES_EXPORTER is %q, known are otlp and none", ErrConfig, exporter)
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
 		switch protocol := c.Getenv(name); protocol {
 		case "", "http/protobuf":
 		default:
-			return "", fmt.Errorf("set up tracing: %w: %s is %q, known is http/protobuf", ErrTracing, name, protocol)
+			return "", fmt.Errorf("set up tracing: %w: %s is %q, known is http/protobuf", ErrConfig, name, protocol)
 		}
 	}
 	endpoint := defaultEndpoint
@@ -141,7 +148,7 @@ func (c TracingConfig) resolve(log *slog.Logger) (string, error) {
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", fmt.Errorf("set up tracing: %w: endpoint %q is not an http:// or https:// URL", ErrTracing, endpoint)
+		return "", fmt.Errorf("set up tracing: %w: endpoint %q is not an http:// or https:// URL", ErrConfig, endpoint)
 	}
 	return endpoint, nil
 }
@@ -195,7 +202,7 @@ func (e *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.Rea
 	case err != nil:
 		e.tracing.failed.Add(1)
 		if !e.failing.Swap(true) {
-			e.tracing.log.Warn("traces cannot be sent", "endpoint", e.tracing.endpoint, LogError, err)
+			e.tracing.log.Warn("traces cannot be sent", "endpoint", e.tracing.endpoint, telemetry.LogError, err)
 		}
 	case e.failing.Swap(false):
 		e.tracing.log.Info("traces are sent again", "endpoint", e.tracing.endpoint)

@@ -1,4 +1,4 @@
-package telemetry_test
+package httpadmin_test
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"wadm/telemetry"
+	"wadm/telemetry/httpadmin"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -25,7 +26,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // serve runs an admin endpoint until the test ends and returns its URL.
 func serve(t *testing.T, health *telemetry.Health) string {
 	t.Helper()
-	a, err := telemetry.NewAdmin("127.0.0.1:0", health, telemetry.NewMetrics("1.2.3", "one"), quiet)
+	a, err := httpadmin.New("127.0.0.1:0", health, httpadmin.NewMetrics("1.2.3", "one"), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +180,7 @@ func TestDebugPagesAreForThisMachineOnly(t *testing.T) {
 	if status, body, _ := ask(t, "GET", serve(t, telemetry.NewHealth())+"/debug/pprof/"); status != 200 || !strings.Contains(body, "goroutine") {
 		t.Errorf("from here: %d", status)
 	}
-	a, err := telemetry.NewAdmin("127.0.0.1:0", telemetry.NewHealth(), telemetry.NewMetrics("", ""), quiet)
+	a, err := httpadmin.New("127.0.0.1:0", telemetry.NewHealth(), httpadmin.NewMetrics("", ""), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,14 +206,14 @@ func TestTakenAddressIsAnErrorAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if _, err := telemetry.NewAdmin(l.Addr().String(), telemetry.NewHealth(), telemetry.NewMetrics("", ""), quiet); err == nil {
+	if _, err := httpadmin.New(l.Addr().String(), telemetry.NewHealth(), httpadmin.NewMetrics("", ""), quiet); err == nil {
 		t.Error("no error")
 	}
 }
 
 func TestStopLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
-	a, err := telemetry.NewAdmin("127.0.0.1:0", telemetry.NewHealth(), telemetry.NewMetrics("", ""), quiet)
+	a, err := httpadmin.New("127.0.0.1:0", telemetry.NewHealth(), httpadmin.NewMetrics("", ""), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +246,7 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 		t.Error(err)
 	}
 	// Stopping before it was started serves nothing and is no failure.
-	b, err := telemetry.NewAdmin("127.0.0.1:0", telemetry.NewHealth(), telemetry.NewMetrics("", ""), quiet)
+	b, err := httpadmin.New("127.0.0.1:0", telemetry.NewHealth(), httpadmin.NewMetrics("", ""), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

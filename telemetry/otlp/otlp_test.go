@@ -1,4 +1,4 @@
-package telemetry_test
+package otlp_test
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"wadm/telemetry"
+	"wadm/telemetry/otlp"
 )
 
 // sink is an OTLP/HTTP receiver that remembers what it was sent.
@@ -55,9 +56,9 @@ func env(vars map[string]string) func(string) string {
 }
 
 // traceOnce makes one span and sends it.
-func traceOnce(t *testing.T, cfg telemetry.TracingConfig) *telemetry.Tracing {
+func traceOnce(t *testing.T, cfg otlp.Config) *otlp.Tracing {
 	t.Helper()
-	tr, err := telemetry.NewTracing(t.Context(), cfg, nil)
+	tr, err := otlp.New(t.Context(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func traceOnce(t *testing.T, cfg telemetry.TracingConfig) *telemetry.Tracing {
 func TestSpansArriveWithServiceAndAttributes(t *testing.T) {
 	t.Parallel()
 	s := newSink(t)
-	tr := traceOnce(t, telemetry.TracingConfig{Endpoint: s.URL, Version: "1.2.3", Instance: "one"})
+	tr := traceOnce(t, otlp.Config{Endpoint: s.URL, Version: "1.2.3", Instance: "one"})
 	if !tr.Enabled() || tr.ExportFailures() != 0 {
 		t.Fatalf("enabled %v, failures %d", tr.Enabled(), tr.ExportFailures())
 	}
@@ -107,27 +108,27 @@ func TestSpansArriveWithServiceAndAttributes(t *testing.T) {
 func TestReceiverIsFoundInEitherDialect(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		cfg  telemetry.TracingConfig
+		cfg  otlp.Config
 		env  map[string]string
 		want string
 	}{
 		"off by default":          {},
-		"switch":                  {cfg: telemetry.TracingConfig{Enabled: true}, want: "http://localhost:4318/v1/traces"},
-		"endpoint":                {cfg: telemetry.TracingConfig{Endpoint: "http://c:1"}, want: "http://c:1/v1/traces"},
-		"endpoint with slash":     {cfg: telemetry.TracingConfig{Endpoint: "http://c:1/"}, want: "http://c:1/v1/traces"},
-		"endpoint with path":      {cfg: telemetry.TracingConfig{Endpoint: "https://c/x/v1/traces"}, want: "https://c/x/v1/traces"},
+		"switch":                  {cfg: otlp.Config{Enabled: true}, want: "http://localhost:4318/v1/traces"},
+		"endpoint":                {cfg: otlp.Config{Endpoint: "http://c:1"}, want: "http://c:1/v1/traces"},
+		"endpoint with slash":     {cfg: otlp.Config{Endpoint: "http://c:1/"}, want: "http://c:1/v1/traces"},
+		"endpoint with path":      {cfg: otlp.Config{Endpoint: "https://c/x/v1/traces"}, want: "https://c/x/v1/traces"},
 		"standard base":           {env: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://s:4318/"}, want: "http://s:4318/v1/traces"},
 		"standard traces as is":   {env: map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://s:4318/in"}, want: "http://s:4318/in"},
-		"standard wins":           {cfg: telemetry.TracingConfig{Endpoint: "http://c:1"}, env: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://s:4318"}, want: "http://s:4318/v1/traces"},
-		"disabled":                {cfg: telemetry.TracingConfig{Enabled: true}, env: map[string]string{"OTEL_SDK_DISABLED": "TRUE"}},
-		"no exporter":             {cfg: telemetry.TracingConfig{Enabled: true}, env: map[string]string{"OTEL_TRACES_EXPORTER": "none"}},
+		"standard wins":           {cfg: otlp.Config{Endpoint: "http://c:1"}, env: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://s:4318"}, want: "http://s:4318/v1/traces"},
+		"disabled":                {cfg: otlp.Config{Enabled: true}, env: map[string]string{"OTEL_SDK_DISABLED": "TRUE"}},
+		"no exporter":             {cfg: otlp.Config{Enabled: true}, env: map[string]string{"OTEL_TRACES_EXPORTER": "none"}},
 		"exporter does not start": {env: map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tt.cfg.Getenv = env(tt.env)
-			tr, err := telemetry.NewTracing(t.Context(), tt.cfg, nil)
+			tr, err := otlp.New(t.Context(), tt.cfg, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +149,7 @@ func TestUnusableTracingSettingsAreErrors(t *testing.T) {
 		"protocol": {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
 		"endpoint": {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "collector:4318"},
 	} {
-		if _, err := telemetry.NewTracing(t.Context(), telemetry.TracingConfig{Enabled: true, Getenv: env(vars)}, nil); !errors.Is(err, telemetry.ErrTracing) {
+		if _, err := otlp.New(t.Context(), otlp.Config{Enabled: true, Getenv: env(vars)}, nil); !errors.Is(err, otlp.ErrConfig) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -161,7 +162,7 @@ func TestFailedExportIsCountedAndLoggedOnce(t *testing.T) {
 	}))
 	defer refuse.Close()
 	var log bytes.Buffer
-	tr, err := telemetry.NewTracing(t.Context(), telemetry.TracingConfig{Endpoint: refuse.URL}, slog.New(slog.NewTextHandler(&log, nil)))
+	tr, err := otlp.New(t.Context(), otlp.Config{Endpoint: refuse.URL}, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func TestFailedExportIsCountedAndLoggedOnce(t *testing.T) {
 
 func TestTraceTravelsInLowerCaseHeaders(t *testing.T) {
 	t.Parallel()
-	tr, err := telemetry.NewTracing(t.Context(), telemetry.TracingConfig{}, nil)
+	tr, err := otlp.New(t.Context(), otlp.Config{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +214,7 @@ func TestPropagatorsAreChosenByTheStandardVariable(t *testing.T) {
 	sc := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})
 	for list, want := range map[string]int{"": 1, "tracecontext, baggage": 1, "baggage": 0, "none": 0, "b3,tracecontext": 1} {
 		var log bytes.Buffer
-		tr, err := telemetry.NewTracing(t.Context(), telemetry.TracingConfig{Getenv: env(map[string]string{"OTEL_PROPAGATORS": list})}, slog.New(slog.NewTextHandler(&log, nil)))
+		tr, err := otlp.New(t.Context(), otlp.Config{Getenv: env(map[string]string{"OTEL_PROPAGATORS": list})}, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,7 +230,7 @@ func FuzzForeignTraceHeadersAreHarmless(f *testing.F) {
 	f.Add("00-01000000000000000000000000000000-0200000000000000-01", "a=b")
 	f.Add("", "")
 	f.Add("ff-zz", "=,=")
-	tr, err := telemetry.NewTracing(context.Background(), telemetry.TracingConfig{}, nil)
+	tr, err := otlp.New(context.Background(), otlp.Config{}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
