@@ -229,7 +229,7 @@ func (f *Fleet) send(ctx context.Context) {
 		select {
 		case b := <-f.outbox:
 			if err := f.ports.Beats.SendBeat(b); err != nil {
-				f.cfg.Log.Debug("heartbeat not sent", "err", err)
+				f.cfg.Log.Debug("heartbeat not sent", "error", err)
 			}
 		case <-ctx.Done():
 			return

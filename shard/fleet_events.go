@@ -70,7 +70,7 @@ func (f *Fleet) putMember(base context.Context, now time.Time) {
 				f.rev, f.gone = max(f.rev, rev), false
 			default:
 				// Refused: the watch will tell whether it has expired or whose it is.
-				f.cfg.Log.Debug("membership record not written", "err", err)
+				f.cfg.Log.Debug("membership record not written", "error", err)
 				f.nextPut = now.Add(f.cfg.Refresh / 8)
 			}
 		})
@@ -87,7 +87,7 @@ func (f *Fleet) sawView(now time.Time, v *View) {
 		return
 	}
 	excluded := f.roster.Saw(now, *v)
-	f.cfg.Log.Info("view", "rev", v.Rev, "members", len(v.Members), "cause", v.Cause, "proposer", string(v.Proposer))
+	f.cfg.Log.Info("the instances agreed on a new view", "view", v.Rev, "members", len(v.Members), "cause", v.Cause, "proposer", string(v.Proposer))
 	if excluded && f.me.State != MemberDraining && !f.replaced {
 		f.excluded++
 		pause := f.cfg.RejoinMax
@@ -119,8 +119,8 @@ func (f *Fleet) rering(now time.Time) {
 		f.ring, f.ringErr = v.Ring()
 	}
 	if f.ringErr != nil {
-		f.cfg.Log.Error("cannot follow the view: owning nothing", "rev", v.Rev, "schema", v.Schema,
-			"fingerprint", v.Fingerprint, "own_fingerprint", f.me.Fingerprint, "err", f.ringErr)
+		f.cfg.Log.Error("cannot follow the view: owning nothing", "view", v.Rev, "schema", v.Schema,
+			"fingerprint", v.Fingerprint, "own_fingerprint", f.me.Fingerprint, "error", f.ringErr)
 	}
 	if f.ring != nil && !was {
 		f.inViewFrom = now
@@ -154,7 +154,7 @@ func (f *Fleet) heard(now time.Time, b Beat) {
 	}
 	if b.Digest != f.ring.Digest() {
 		if !f.disagree[b.ID] {
-			f.cfg.Log.Error("another instance computes another ring from the same view", "instance", string(b.ID), "rev", b.View)
+			f.cfg.Log.Error("another instance computes another ring from the same view", "instance", string(b.ID), "view", b.View)
 		}
 		f.disagree[b.ID] = true
 	} else {
@@ -234,7 +234,7 @@ func (f *Fleet) propose(base context.Context, p Proposal) {
 		f.mail.post(func(now time.Time) {
 			f.proposing = false
 			if err != nil {
-				f.cfg.Log.Debug("view not written", "expect", p.Expect, "cause", p.View.Cause, "err", err)
+				f.cfg.Log.Debug("view not written", "expect", p.Expect, "cause", p.View.Cause, "error", err)
 				// The winner's view is on its way; so is one's own, if it was stored unheard.
 				f.proposeAt = now.Add(f.cfg.Roster.Rank)
 				return
@@ -284,7 +284,7 @@ func (f *Fleet) leave(base context.Context) {
 	ctx, cancel := context.WithTimeout(base, min(f.cfg.WriteTimeout, time.Second))
 	defer cancel()
 	if err := f.ports.Members.DropMember(ctx, f.me.ID, f.rev); err != nil {
-		f.cfg.Log.Warn("membership record not removed; it will expire", "err", err)
+		f.cfg.Log.Warn("membership record not removed; it will expire", "error", err)
 	}
 }
 

@@ -105,7 +105,7 @@ func (h *holder) write(base context.Context, a Action, state ClaimState) {
 			if read, rerr := h.claims.Last(ctx, a.Key); rerr == nil {
 				head = read
 			}
-			h.log.Debug("claim not written", "key", string(a.Key), "state", string(state), "expect", a.Expect, "err", err)
+			h.log.Debug("claim not written", "key", string(a.Key), "state", string(state), "expect", a.Expect, "error", err)
 		}
 		h.mail.post(func(now time.Time) {
 			if state == Held {
@@ -160,7 +160,7 @@ func (h *holder) start(base context.Context, a Action) {
 		stopped := context.Cause(ctx)
 		cancel(nil)
 		if err != nil && stopped == nil {
-			h.log.Warn("owner stopped by itself", "key", string(a.Key), "epoch", a.Epoch, "err", err)
+			h.log.Warn("owner stopped by itself", "key", string(a.Key), "epoch", a.Epoch, "error", err)
 		}
 		h.mail.post(func(now time.Time) {
 			delete(h.running, a.Key)
@@ -186,7 +186,7 @@ func follow(ctx context.Context, log *slog.Logger, what string, run func(context
 		if time.Since(began) > most {
 			pause = least
 		}
-		log.Warn("subscription lost, starting it again", "what", what, "err", err)
+		log.Warn("subscription lost, starting it again", "what", what, "error", err)
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:

@@ -19,8 +19,8 @@ type change struct {
 	restarted map[MemberID]Member // in the view, living a new life
 	draining  []MemberID          // active in the view, wants to give up
 	joining   []Member            // not in the view, wants to be
-	resized   map[MemberID]int    // in the view, one step towards its weight
-	shrinks   bool                // a step down, which need not be ramped
+	grown     map[MemberID]int    // in the view, with a higher weight than there
+	shrunk    map[MemberID]int    // with a lower one, which need not be ramped
 	fresh     bool                // nobody in the view lives: nothing to disturb
 	migrate   bool                // everybody living places otherwise than the view
 	alive     map[MemberID]bool   // of the view
@@ -62,16 +62,20 @@ func (r *Roster) Propose(now time.Time) (*Proposal, time.Time) {
 		lossAt = latest(lossAt, r.brakeUntil)
 	}
 	joinAt, drainAt := r.joins.due(join), r.drains.due(0)
-	var rampAt time.Time
-	if len(c.resized) > 0 {
+	var rampAt, shrinkAt time.Time
+	if len(c.grown) > 0 || r.view.Ramp != nil {
 		rampAt = r.viewAt.Add(r.cfg.Ramp)
-		if c.shrinks {
-			rampAt = r.viewAt
-		}
+	}
+	if len(c.shrunk) > 0 {
+		shrinkAt = r.viewAt
+	}
+	if r.view.Ramp != nil && !c.fresh {
+		// One ramp at a time. It ends by itself, so nobody waits for long.
+		joinAt = time.Time{}
 	}
 	rank := time.Duration(r.rank(now, target)) * r.cfg.Rank
 	mature, fire := false, false
-	for _, at := range []time.Time{lossAt, joinAt, drainAt, rampAt} {
+	for _, at := range []time.Time{lossAt, joinAt, drainAt, rampAt, shrinkAt} {
 		if at.IsZero() {
 			continue
 		}
@@ -90,13 +94,13 @@ func (r *Roster) Propose(now time.Time) (*Proposal, time.Time) {
 		return nil, next
 	}
 	is := func(at time.Time) bool { return !at.IsZero() && !at.After(now) }
-	v := r.build(c, is(lossAt), is(joinAt), is(drainAt), is(rampAt))
+	v := r.build(c, due{losses: is(lossAt), joins: is(joinAt), drains: is(drainAt), ramp: is(rampAt), shrinks: is(shrinkAt)})
 	return &Proposal{View: v, Expect: r.view.Rev}, next
 }
 
 // compare finds what the view should change.
 func (r *Roster) compare(now time.Time) change {
-	c := change{restarted: map[MemberID]Member{}, resized: map[MemberID]int{}, alive: map[MemberID]bool{}, fresh: true}
+	c := change{restarted: map[MemberID]Member{}, grown: map[MemberID]int{}, shrunk: map[MemberID]int{}, alive: map[MemberID]bool{}, fresh: true}
 	like, unlike := 0, 0 // living lives by whether they place as the view does
 	for _, rec := range r.livingRecords(now) {
 		if rec.Fingerprint == r.view.Fingerprint && rec.Schema == r.view.Schema {
@@ -129,12 +133,12 @@ func (r *Roster) compare(now time.Time) change {
 			c.draining = append(c.draining, m.ID)
 			continue
 		}
-		if ok && m.State == MemberActive && rec.Incarnation == m.Incarnation && rec.Units != m.Units {
-			if rec.Units < m.Units {
-				c.resized[m.ID] = rec.Units
-				c.shrinks = true
-			} else {
-				c.resized[m.ID] = m.Units + 1
+		if ok && m.State == MemberActive && rec.Incarnation == m.Incarnation {
+			switch {
+			case rec.Units < m.Units:
+				c.shrunk[m.ID] = rec.Units
+			case rec.Units > m.Units:
+				c.grown[m.ID] = rec.Units
 			}
 		}
 	}
@@ -266,8 +270,14 @@ func (r *Roster) brake(now time.Time, c change) {
 // Braked tells until when losses are held back, and how often they were.
 func (r *Roster) Braked() (until time.Time, times int) { return r.brakeUntil, r.braked }
 
+// rampSteps is in how many parts members get the keys of a higher weight.
+const rampSteps = 4
+
+// due says which kinds of change have their time come.
+type due struct{ losses, joins, drains, ramp, shrinks bool }
+
 // build makes the view with the changes whose time has come.
-func (r *Roster) build(c change, losses, joins, drains, ramps bool) View {
+func (r *Roster) build(c change, due due) View {
 	v := r.view.clone()
 	v.Schema = Schema
 	v.Proposer = r.me.ID
@@ -279,7 +289,36 @@ func (r *Roster) build(c change, losses, joins, drains, ramps bool) View {
 	for _, m := range v.Members {
 		ms[m.ID] = m
 	}
-	if losses {
+	resize := func(units map[MemberID]int) {
+		for id, u := range units {
+			m := ms[id]
+			m.Units = u
+			ms[id] = m
+			causes = append(causes, fmt.Sprintf("weight of %s %d", id, u))
+		}
+	}
+	if due.shrinks {
+		resize(c.shrunk)
+	}
+	switch ramp := v.Ramp; {
+	case due.ramp && ramp != nil:
+		ramp.Step++
+		causes = append(causes, fmt.Sprintf("step %d of %d", ramp.Step, ramp.Of))
+	case due.ramp:
+		resize(c.grown)
+		v.Ramp = &Ramp{From: r.view.weights(), Step: 1, Of: rampSteps}
+	}
+	if due.joins {
+		for _, rec := range c.joining {
+			ms[rec.ID] = ViewMember{ID: rec.ID, Incarnation: rec.Incarnation, Units: rec.Units, State: MemberActive}
+			causes = append(causes, "joined "+string(rec.ID))
+		}
+		v.Ramp = &Ramp{From: r.view.weights(), Step: 1, Of: rampSteps}
+	}
+	if c.fresh || c.migrate {
+		v.Ramp = nil // there is nobody to take from
+	}
+	if due.losses {
 		for _, id := range c.lost {
 			delete(ms, id)
 			causes = append(causes, "lost "+string(id))
@@ -287,14 +326,17 @@ func (r *Roster) build(c change, losses, joins, drains, ramps bool) View {
 		for id, rec := range c.restarted {
 			m := ms[id]
 			m.Incarnation, m.State = rec.Incarnation, MemberActive
-			if m.Units == 0 {
-				m.Units = 1
+			if m.Units == 0 { // it was draining: what it gets back, it gets step by step
+				m.Units = rec.Units
+				if v.Ramp == nil && !c.fresh && !c.migrate {
+					v.Ramp = &Ramp{From: r.view.weights(), Step: 1, Of: rampSteps}
+				}
 			}
 			ms[id] = m
 			causes = append(causes, "restarted "+string(id))
 		}
 	}
-	if drains {
+	if due.drains {
 		for _, id := range c.draining {
 			m := ms[id]
 			m.State, m.Units = MemberDraining, 0
@@ -302,32 +344,12 @@ func (r *Roster) build(c change, losses, joins, drains, ramps bool) View {
 			causes = append(causes, "draining "+string(id))
 		}
 	}
-	if ramps {
-		for id, u := range c.resized {
-			m, ok := ms[id]
-			if !ok {
-				continue
-			}
-			m.Units = u
-			ms[id] = m
-			causes = append(causes, fmt.Sprintf("weight of %s %d", id, u))
-		}
-	}
-	if joins {
-		for _, rec := range c.joining {
-			u := 1
-			if c.fresh {
-				u = rec.Units // there is nobody to take from
-			}
-			ms[rec.ID] = ViewMember{ID: rec.ID, Incarnation: rec.Incarnation, Units: u, State: MemberActive}
-			causes = append(causes, "joined "+string(rec.ID))
-		}
-	}
 	v.Members = v.Members[:0]
 	for _, m := range ms {
 		v.Members = append(v.Members, m)
 	}
 	slices.SortFunc(v.Members, func(a, b ViewMember) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	v.trim()
 	for k, id := range v.Overrides {
 		if _, ok := ms[id]; !ok {
 			delete(v.Overrides, k)

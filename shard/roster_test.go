@@ -206,23 +206,143 @@ func TestJoinsAreCoalescedAndRamped(t *testing.T) {
 	w.view("a")
 	v, after := w.propose(10 * time.Second)
 	near(t, "join", after, 3*time.Second)
-	if d := cmp.Diff(map[string]int{"a": 4, "b": 1, "c": 1}, units(v)); d != "" {
-		t.Error(d)
-	}
-	for u := 2; u <= 4; u++ {
-		v.Rev = w.r.View().Rev + 1
-		w.r.Saw(w.now, v)
-		v, after = w.propose(10 * time.Second)
-		near(t, "step", after, 5*time.Second)
-		if d := cmp.Diff(map[string]int{"a": 4, "b": u, "c": u}, units(v)); d != "" {
+	full := map[string]int{"a": 4, "b": 4, "c": 4}
+	for step := 1; step <= 4; step++ {
+		if d := cmp.Diff(full, units(v)); d != "" {
 			t.Error(d)
 		}
+		want := &shard.Ramp{From: []shard.Weight{{ID: "a", Units: 4}}, Step: step, Of: 4}
+		if step == 4 {
+			want = nil
+		}
+		if d := cmp.Diff(want, v.Ramp); d != "" {
+			t.Errorf("step %d: %s", step, d)
+		}
+		v.Rev = w.r.View().Rev + 1
+		w.r.Saw(w.now, v)
+		if step < 4 {
+			v, after = w.propose(10 * time.Second)
+			near(t, "step", after, 5*time.Second)
+		}
 	}
-	v.Rev = w.r.View().Rev + 1
-	w.r.Saw(w.now, v)
 	if p, _ := w.run(time.Minute); p != nil {
 		t.Errorf("proposed at rest: %s", p.View.Cause)
 	}
+}
+
+// However many join at once, and however many come while a ramp is under way: what
+// moves in all steps together is what would have moved at once.
+func TestRampsOfSeveralMoveNothingTwice(t *testing.T) {
+	t.Parallel()
+	for name, joiners := range map[string][]string{
+		"one": {"d"}, "two": {"d", "e"}, "four": {"d", "e", "f", "g"},
+	} {
+		w := newWatch(t, "a", append([]string{"a", "b", "c"}, joiners...)...)
+		w.view("a", "b", "c")
+		before := ringOf(t, w.r.View())
+		prev, moved := before, 0
+		for {
+			p, _ := w.run(20 * time.Second)
+			if p == nil {
+				break
+			}
+			v := p.View
+			v.Rev = w.r.View().Rev + 1
+			w.r.Saw(w.now, v)
+			next := ringOf(t, v)
+			m := movement(t, prev, next)
+			moved += m.Moved
+			if m.Moved > m.Least+m.Partitions/50 {
+				t.Errorf("%s: %q moves %d, least %d", name, v.Cause, m.Moved, m.Least)
+			}
+			prev = next
+		}
+		whole := movement(t, before, prev)
+		if moved != whole.Moved || moved > whole.Least+whole.Partitions/50 {
+			t.Errorf("%s: %d moved in steps, %d at once, least %d", name, moved, whole.Moved, whole.Least)
+		}
+		if len(w.r.View().Members) != 3+len(joiners) || w.r.View().Ramp != nil {
+			t.Errorf("%s: ends with %+v", name, w.r.View())
+		}
+	}
+}
+
+// A member that comes while others gain their keys waits for the end of that ramp.
+func TestOneRampAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b")
+	w.view("a")
+	next := func() (shard.View, time.Duration) {
+		v, after := w.propose(20 * time.Second)
+		v.Rev = w.r.View().Rev + 1
+		w.r.Saw(w.now, v)
+		return v, after
+	}
+	if v, _ := next(); v.Ramp == nil || v.Ramp.Step != 1 {
+		t.Fatalf("no ramp: %+v", v)
+	}
+	w.fleet = append(w.fleet, "c")
+	w.r.Records(w.now, []shard.MemberChange{{Member: member("c", 1), Rev: 50}}, false)
+	for range 3 {
+		v, after := next()
+		near(t, "step", after, 5*time.Second)
+		if len(v.Members) != 2 {
+			t.Fatalf("joined inside a ramp: %+v", v)
+		}
+	}
+	v, after := next()
+	if after > 100*time.Millisecond || len(v.Members) != 3 || v.Ramp == nil || len(v.Ramp.From) != 2 {
+		t.Errorf("after %s: %+v", after, v)
+	}
+}
+
+// Who dies on the way is replaced at once, and the ramp goes on.
+func TestALossInsideARampIsServedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b", "c")
+	w.view("a", "b")
+	v, _ := w.propose(20 * time.Second)
+	v.Rev = w.r.View().Rev + 1
+	w.r.Saw(w.now, v)
+	before := ringOf(t, v)
+	w.quiet["b"] = true
+	v, after := w.propose(20 * time.Second)
+	near(t, "loss", after, 1700*time.Millisecond)
+	r := ringOf(t, v)
+	if n := r.Shares()["b"]; n != 0 || v.Ramp == nil || v.Ramp.Step != 1 {
+		t.Errorf("b keeps %d partitions; %+v", n, v)
+	}
+	if m := movement(t, before, r); m.Moved > m.Least+m.Partitions/50 {
+		t.Errorf("moved %d, least %d", m.Moved, m.Least)
+	}
+	// The only one that was there before dies as well: nobody is left to take from.
+	v.Rev = w.r.View().Rev + 1
+	w.r.Saw(w.now, v)
+	other := newWatch(t, "c", "a", "c")
+	other.r.Saw(other.now, v)
+	other.quiet["a"] = true
+	v, _ = other.propose(20 * time.Second)
+	if v.Ramp != nil || ringOf(t, v).Shares()["c"] != 4096 {
+		t.Errorf("left alone: %+v", v)
+	}
+}
+
+func ringOf(t *testing.T, v shard.View) *ring.Ring {
+	t.Helper()
+	r, err := v.Ring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func movement(t *testing.T, from, to *ring.Ring) ring.Movement {
+	t.Helper()
+	m, err := ring.Compare(from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 func TestAnotherArrivalRestartsTheCoalescing(t *testing.T) {
@@ -388,7 +508,7 @@ func accept(t *rapid.T, w *watch, p *shard.Proposal) {
 		t.Fatal(err)
 	}
 	old := w.r.View()
-	if cmp.Equal(old.Members, v.Members) {
+	if cmp.Equal(old.Members, v.Members) && cmp.Equal(old.Ramp, v.Ramp) {
 		t.Fatalf("proposal changes nothing: %s", v.Cause)
 	}
 	v.Rev = w.r.View().Rev + 1

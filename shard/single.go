@@ -175,7 +175,7 @@ func (s *Single) takeSeat(ctx context.Context) (generation uint64, ok bool) {
 			return generation, true
 		}
 		if ctx.Err() == nil {
-			s.cfg.Log.Warn("seat not taken, trying again", "err", err)
+			s.cfg.Log.Warn("seat not taken, trying again", "error", err)
 		}
 		t := time.NewTimer(pause)
 		select {

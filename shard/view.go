@@ -20,6 +20,8 @@ type View struct {
 	Fingerprint string      `json:"fingerprint"`
 	// Members are sorted by id.
 	Members []ViewMember `json:"members"`
+	// Ramp is a change of weights that is under way; nil: there is none.
+	Ramp *Ramp `json:"ramp,omitempty"`
 	// Overrides place single keys, against the ring.
 	Overrides map[Key]MemberID `json:"overrides,omitempty"`
 	// Cause and Proposer are for people.
@@ -31,9 +33,26 @@ type View struct {
 type ViewMember struct {
 	ID          MemberID    `json:"id"`
 	Incarnation Incarnation `json:"incarnation"`
-	// Units is the weight it has now; it grows step by step after a join.
+	// Units is its weight, which it has in full once the ramp has ended.
 	Units int         `json:"units"`
 	State MemberState `json:"state"`
+}
+
+// Ramp leads from the weights there were to those of the members, a part of the
+// partitions at a time. A member that joins so gets its keys in several steps, and
+// none of them moves twice.
+type Ramp struct {
+	// From are the weights there were, sorted by id.
+	From []Weight `json:"from"`
+	// Step out of Of parts of the partitions are placed by the new weights.
+	Step int `json:"step"`
+	Of   int `json:"of"`
+}
+
+// Weight is what a member had before a ramp.
+type Weight struct {
+	ID    MemberID `json:"id"`
+	Units int      `json:"units"`
 }
 
 // Bounds of a view.
@@ -41,6 +60,7 @@ const (
 	maxView        = 512 << 10
 	maxViewMembers = 1000
 	maxOverrides   = 4000
+	maxRampSteps   = 64
 )
 
 // Encode gives the stored form.
@@ -83,9 +103,32 @@ func (v View) validate() error {
 			return fmt.Errorf("%w: member %q is %q", ErrBadRecord, clip(string(m.ID)), clip(string(m.State)))
 		}
 	}
+	if err := v.Ramp.validate(); err != nil {
+		return err
+	}
 	for k, id := range v.Overrides {
 		if _, err := ParseKey(string(k)); err != nil || !isID(string(id)) {
 			return fmt.Errorf("%w: override of %q", ErrBadRecord, clip(string(k)))
+		}
+	}
+	return nil
+}
+
+func (r *Ramp) validate() error {
+	if r == nil {
+		return nil
+	}
+	if r.Of < 2 || r.Of > maxRampSteps || r.Step < 1 || r.Step >= r.Of || len(r.From) == 0 || len(r.From) > maxViewMembers {
+		return fmt.Errorf("%w: ramp at %d of %d from %d members", ErrBadRecord, r.Step, r.Of, len(r.From))
+	}
+	for i, w := range r.From {
+		switch {
+		case !isID(string(w.ID)):
+			return fmt.Errorf("%w: ramp from %q", ErrBadRecord, clip(string(w.ID)))
+		case i > 0 && r.From[i-1].ID >= w.ID:
+			return fmt.Errorf("%w: ramp not sorted or one twice", ErrBadRecord)
+		case w.Units < 1 || w.Units > maxUnits:
+			return fmt.Errorf("%w: ramp from %q with %d units", ErrBadRecord, clip(string(w.ID)), w.Units)
 		}
 	}
 	return nil
@@ -110,6 +153,12 @@ func (v View) Has(id MemberID, i Incarnation) bool {
 
 // Ring builds the placement of the view. Draining members get nothing.
 func (v View) Ring() (*ring.Ring, error) {
+	over := make(map[string]string, len(v.Overrides))
+	for k, id := range v.Overrides {
+		if m, ok := v.Member(id); ok && m.State == MemberActive {
+			over[string(k)] = string(id)
+		}
+	}
 	ms := make([]ring.Member, 0, len(v.Members))
 	for _, m := range v.Members {
 		u := m.Units
@@ -118,17 +167,47 @@ func (v View) Ring() (*ring.Ring, error) {
 		}
 		ms = append(ms, ring.Member{ID: string(m.ID), Units: u})
 	}
-	over := make(map[string]string, len(v.Overrides))
-	for k, id := range v.Overrides {
-		if m, ok := v.Member(id); ok && m.State == MemberActive {
-			over[string(k)] = string(id)
+	r, err := ring.New(v.Params, ms, over)
+	if err == nil && v.Ramp != nil {
+		was := make([]ring.Member, len(v.Ramp.From))
+		for i, w := range v.Ramp.From {
+			was[i] = ring.Member{ID: string(w.ID), Units: w.Units}
+		}
+		var from *ring.Ring
+		if from, err = ring.New(v.Params, was, nil); err == nil {
+			r, err = ring.Ramp(from, r, v.Ramp.Step, v.Ramp.Of)
 		}
 	}
-	r, err := ring.New(v.Params, ms, over)
 	if err != nil {
 		return nil, fmt.Errorf("ring of view %d: %w", v.Rev, err)
 	}
 	return r, nil
+}
+
+// weights are the active members' with any.
+func (v View) weights() []Weight {
+	var ws []Weight
+	for _, m := range v.Members {
+		if m.State == MemberActive && m.Units > 0 {
+			ws = append(ws, Weight{m.ID, m.Units})
+		}
+	}
+	return ws
+}
+
+// trim drops a ramp that makes no difference any more: at its end, back where it
+// began, or without anybody left to take from.
+func (v *View) trim() {
+	if v.Ramp == nil {
+		return
+	}
+	now := v.weights()
+	left := slices.ContainsFunc(v.Ramp.From, func(w Weight) bool {
+		return slices.ContainsFunc(now, func(n Weight) bool { return n.ID == w.ID })
+	})
+	if v.Ramp.Step >= v.Ramp.Of || !left || slices.Equal(v.Ramp.From, now) {
+		v.Ramp = nil
+	}
 }
 
 func (v View) clone() View {
@@ -136,5 +215,10 @@ func (v View) clone() View {
 	over := make(map[Key]MemberID, len(v.Overrides))
 	maps.Copy(over, v.Overrides)
 	v.Overrides = over
+	if v.Ramp != nil {
+		r := *v.Ramp
+		r.From = slices.Clone(r.From)
+		v.Ramp = &r
+	}
 	return v
 }

@@ -274,6 +274,7 @@ func (p *program) simulate(o *observed, join, leave []string) error {
 	}
 	after := o.view
 	after.Members = slices.Clone(o.view.Members)
+	after.Ramp = nil // where it ends, not the way there
 	for _, id := range leave {
 		n := len(after.Members)
 		after.Members = slices.DeleteFunc(after.Members, func(m shard.ViewMember) bool { return string(m.ID) == id })

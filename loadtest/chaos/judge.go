@@ -137,7 +137,7 @@ func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) map[mo
 			}
 			newest = i
 			// A member that was given up may come back long afterwards.
-			onlyNATS = onlyNATS && d.Kind.ofNATS() && !(d.Kind == NATSStop && r.cfg.Servers > 1)
+			onlyNATS = onlyNATS && d.Kind.ofNATS() && (d.Kind != NATSStop || r.cfg.Servers == 1)
 		}
 		if newest < 0 {
 			continue // the start

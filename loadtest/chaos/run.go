@@ -14,6 +14,7 @@ import (
 	"wadm/config/natsconn"
 	"wadm/shard"
 	"wadm/shard/natskv"
+	"wadm/shard/ring"
 )
 
 // startLimit bounds how long everything may take to run before the first fault.
@@ -115,6 +116,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	cancelProbes := time.AfterFunc(time.Second, cancel)
 	probing.Wait()
 	cancelProbes.Stop()
+	r.wire.rest() // how everybody leaves together is no movement
 	r.drainAll(context.WithoutCancel(ctx))
 	r.judge(rep)
 	rep.Took = time.Since(began)
@@ -219,18 +221,18 @@ func (r *runner) unrest(ctx context.Context) error {
 			return err
 		}
 	}
-	v, ring, _ := r.wire.view()
-	if ring == nil || len(v.Members) != len(r.base) {
-		return fmt.Errorf("view %d has %d members", v.Rev, len(v.Members))
+	v, placed, _ := r.wire.view()
+	if placed == nil || len(v.Members) != len(r.base) || v.Ramp != nil {
+		return fmt.Errorf("view %d has %d members, ramp %+v", v.Rev, len(v.Members), v.Ramp)
 	}
 	for _, in := range r.base {
 		m, ok := v.Member(shard.MemberID(in.id))
-		if !ok || m.State != shard.MemberActive || m.Units != fullUnits {
+		if !ok || m.State != shard.MemberActive || m.Units != ring.FullUnits {
 			return fmt.Errorf("view %d: member %s is %s with %d units", v.Rev, in.id, m.State, m.Units)
 		}
 	}
 	for _, s := range r.sites {
-		want, _ := ring.Owner(string(s.key))
+		want, _ := placed.Owner(string(s.key))
 		c, ok := r.ledger.Head(s.key)
 		if !ok || c.Record.State != shard.Held || c.Record.Owner != shard.MemberID(want) {
 			return fmt.Errorf("%s is %s by %q, should be held by %s", s.key, c.Record.State, c.Record.Owner, want)
@@ -249,9 +251,6 @@ func (r *runner) unrest(ctx context.Context) error {
 	}
 	return nil
 }
-
-// fullUnits is the weight of an ordinary member that has been in for a while.
-const fullUnits = 4
 
 // cover waits until every lattice has reacted to something that happened after calm (I3).
 func (r *runner) cover(ctx context.Context, rep *Report, calm time.Time) {
@@ -342,8 +341,8 @@ func (r *runner) explain() string {
 		fmt.Fprintln(&b)
 	}
 	for _, in := range r.base {
-		_, ring, err := in.page(ctx, "/ring")
-		fmt.Fprintf(&b, "ring of %s: %s %v\nlog of %s ends with:\n%s\n", in.id, ring[:min(len(ring), 3000)], err, in.id, in.log(2500))
+		_, page, err := in.page(ctx, "/ring")
+		fmt.Fprintf(&b, "ring of %s: %s %v\nlog of %s ends with:\n%s\n", in.id, page[:min(len(page), 3000)], err, in.id, in.log(2500))
 	}
 	return b.String()
 }

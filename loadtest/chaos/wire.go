@@ -54,6 +54,7 @@ type Wire struct {
 	heard   map[shard.MemberID]time.Time
 	views   []shard.View
 	viewAt  []time.Time
+	resting int // views before everybody leaves
 	rings   map[uint64]*ring.Ring
 	bad     []string
 }
@@ -385,22 +386,29 @@ func (w *Wire) inFlight() (most int, when time.Duration) {
 	return most, when
 }
 
-// moves counts the partitions that moved from one view in which everybody has
-// full weight to the next, and those that had to.
+// rest marks the end of what moves() counts.
+func (w *Wire) rest() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resting = len(w.views)
+}
+
+// moves counts the partitions that moved, and those that had to, over all views
+// after the first one, up to the rest.
 func (w *Wire) moves() (moved, least, all int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.compare(func(_ shard.View, m ring.Movement) {
+	w.compare(w.views[:w.resting], func(_ shard.View, m ring.Movement) {
 		moved, least, all = moved+m.Moved, least+m.Least, m.Partitions
 	})
 	return moved, least, all
 }
 
-func (w *Wire) compare(seen func(shard.View, ring.Movement)) {
+func (w *Wire) compare(views []shard.View, seen func(shard.View, ring.Movement)) {
 	var from *ring.Ring
-	for _, v := range w.views {
+	for _, v := range views {
 		to := w.rings[v.Rev]
-		if to == nil || uneven(v) {
+		if to == nil {
 			continue
 		}
 		if from != nil {
@@ -412,21 +420,14 @@ func (w *Wire) compare(seen func(shard.View, ring.Movement)) {
 	}
 }
 
-// movement checks that from one view in which everybody has full weight to the
-// next, no more partitions move than must, and 2 % of them; the shares of a ring of
-// few members are off fair ones by up to a third. What moves while a member gains
-// its weight step by step is judged by where it ends.
+// movement checks that from one view to the next no more partitions move than must,
+// and 2 % of all (I6).
 func (w *Wire) movement() []string {
 	var bad []string
-	w.compare(func(v shard.View, m ring.Movement) {
-		if float64(m.Moved) > 1.3*float64(m.Least)+0.02*float64(m.Partitions) {
+	w.compare(w.views, func(v shard.View, m ring.Movement) {
+		if float64(m.Moved-m.Least) > 0.02*float64(m.Partitions) {
 			bad = append(bad, fmt.Sprintf("I6: view %d (%s) moves %d of %d partitions, least %d", v.Rev, v.Cause, m.Moved, m.Partitions, m.Least))
 		}
 	})
 	return bad
-}
-
-// uneven tells whether a member has not yet its full weight.
-func uneven(v shard.View) bool {
-	return slices.ContainsFunc(v.Members, func(m shard.ViewMember) bool { return m.State == shard.MemberActive && m.Units != fullUnits })
 }

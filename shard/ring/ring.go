@@ -70,7 +70,7 @@ type Params struct {
 
 // DefaultParams are the parameters of a new fleet.
 func DefaultParams() Params {
-	return Params{Algorithm: Algorithm, Hash: Hash, Partitions: 4096, Replicas: 40, Load: 1.25}
+	return Params{Algorithm: Algorithm, Hash: Hash, Partitions: 4096, Replicas: 100, Load: 1.25}
 }
 
 // Validate reports why the parameters cannot make a ring; the error wraps ErrParams.
@@ -247,11 +247,9 @@ func (r *Ring) sum() uint64 {
 type Movement struct {
 	// Partitions is the total, Moved those whose owner differs.
 	Partitions, Moved int
-	// Least is what had to move for the members' weights to be served: the sum of
-	// what members lost of their fair shares.
+	// Least is what had to move for the shares before to become those after,
+	// whatever the placement: the sum of what members lost.
 	Least int
-	// Excess is what moved although neither side's weight changed.
-	Excess int
 }
 
 // Compare tells what moves when from is replaced by to.
@@ -260,36 +258,19 @@ func Compare(from, to *Ring) (Movement, error) {
 		return Movement{}, fmt.Errorf("%w: %d and %d partitions", ErrParams, from.params.Partitions, to.params.Partitions)
 	}
 	m := Movement{Partitions: from.params.Partitions}
-	fu, tu := from.units(), to.units()
+	had := map[string]int{}
 	for p := range m.Partitions {
 		a, b := from.at(p), to.at(p)
-		if a == b {
-			continue
-		}
-		m.Moved++
-		if a != "" && b != "" && fu[a] == tu[a] && fu[b] == tu[b] {
-			m.Excess++
+		had[a]++
+		had[b]--
+		if a != b {
+			m.Moved++
 		}
 	}
-	var lost float64
-	for id, u := range fu {
-		if d := share(u, fu) - share(tu[id], tu); d > 0 {
-			lost += d
-		}
+	for _, n := range had {
+		m.Least += max(0, n)
 	}
-	m.Least = int(lost*float64(m.Partitions) + 0.5)
 	return m, nil
-}
-
-func share(u int, all map[string]int) float64 {
-	sum := 0
-	for _, n := range all {
-		sum += n
-	}
-	if sum == 0 {
-		return 0
-	}
-	return float64(u) / float64(sum)
 }
 
 func (r *Ring) at(p int) string {
@@ -297,12 +278,4 @@ func (r *Ring) at(p int) string {
 		return ""
 	}
 	return r.members[r.owners[p]].ID
-}
-
-func (r *Ring) units() map[string]int {
-	u := make(map[string]int, len(r.members))
-	for _, m := range r.members {
-		u[m.ID] = m.Units
-	}
-	return u
 }
