@@ -65,7 +65,11 @@ func writeExplanation(w io.Writer, x explanation, now time.Time) {
 	line := func(indent int, format string, args ...any) {
 		fmt.Fprintln(w, strings.Repeat("  ", indent)+printable(fmt.Sprintf(format, args...)))
 	}
-	line(0, "%s - %s, owner %s", x.App, title(string(x.Status.Type)), cmp.Or(x.Owner, "unknown"))
+	version := ""
+	if x.Version != "" {
+		version = " " + x.Version
+	}
+	line(0, "%s%s - %s%s, owner %s", x.App, version, title(string(x.Status.Type)), since(x.Condition, now), cmp.Or(x.Owner, "unknown"))
 	if !x.Gathered {
 		line(1, "the owner is still looking at what the lattice holds, nothing is decided until then")
 	}
@@ -91,7 +95,7 @@ func writeExplanation(w io.Writer, x explanation, now time.Time) {
 		if len(s.Spreads) > 0 {
 			head += fmt.Sprintf(", %d of %d", s.Have, s.Wanted)
 		}
-		line(0, "%s", head)
+		line(0, "%s%s", head, since(s.Condition, now))
 		if s.Image != "" {
 			line(1, "image %s", s.Image)
 		}
@@ -112,28 +116,45 @@ func writeExplanation(w io.Writer, x explanation, now time.Time) {
 			line(1, "next try in %s", seconds(max(s.NextRetry.Sub(now).Seconds(), 0)))
 		}
 		for _, sp := range s.Spreads {
-			writeSpread(line, sp)
+			writeSpread(line, sp, s.Image)
 		}
 	}
 }
 
-// writeSpread writes the hosts that are not used by reason, so that thousands of
-// them stay readable.
-func writeSpread(line func(indent int, format string, args ...any), sp core.SpreadExplanation) {
+// since tells a condition's reason and age.
+func since(c *core.Condition, now time.Time) string {
+	if c == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (%s for %s)", strings.ReplaceAll(string(c.Reason), "-", " "), seconds(max(now.Sub(c.Since).Seconds(), 0)))
+}
+
+// writeSpread writes the hosts of a spread whose rule wants an image, used ones first.
+func writeSpread(line func(indent int, format string, args ...any), sp core.SpreadExplanation, image string) {
 	var labels strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(sp.Requirements)) {
 		labels.WriteString(" " + k + "=" + sp.Requirements[k])
 	}
 	line(1, "spread %s%s: %d of %d, %s with these labels", sp.Name, labels.String(), sp.Have, sp.Wanted, counted(sp.Eligible, "host"))
+	for _, h := range sp.Hosts {
+		text := fmt.Sprintf("%d of %d %s, %s", h.Have, h.Wanted, h.State, strings.ReplaceAll(string(h.Why), "-", " "))
+		if h.Image != "" && h.Image != image {
+			text += ", still " + h.Image
+		}
+		line(2, "host %s: %s", h.Host, text)
+	}
+	if sp.MoreHosts > 0 {
+		line(2, "and %d more with it", sp.MoreHosts)
+	}
 	for _, e := range sp.Excluded {
 		text := strings.ReplaceAll(string(e.Reason), "-", " ")
 		if e.Detail != "" {
 			text += ": " + e.Detail
 		}
-		line(2, "host %s %s", e.Host, text)
+		line(2, "host %s not used: %s", e.Host, text)
 	}
 	if sp.More > 0 {
-		line(2, "and %d more", sp.More)
+		line(2, "and %d more not used", sp.More)
 	}
 	if sp.Hint != "" {
 		line(2, "hint: %s", sp.Hint)

@@ -21,11 +21,13 @@ func TestExplanationsReadAsRecorded(t *testing.T) {
 	var b strings.Builder
 	for _, x := range []explanation{
 		{Owner: "wadm-1", Explanation: core.Explanation{
-			App: "shop", Deployed: true, Gathered: true, Status: failed, Notes: []string{`Trait "cron" of component "web" is not supported and ignored`},
+			App: "shop", Deployed: true, Gathered: true, Version: "v2", Status: failed, Condition: &core.Condition{Type: failed.Type, Reason: core.ReasonCommandFailed, Since: now.Add(-time.Minute)}, Notes: []string{`Trait "cron" of component "web" is not supported and ignored`},
 			Scalers: []core.ScalerExplanation{
 				{Kind: "SpreadScaler", Name: "shop-web", Status: failed, Image: "web:1", Wanted: 12, Have: 8, NextRetry: &next,
 					Spreads: []core.SpreadExplanation{
-						{Name: "east", Requirements: map[string]string{"zone": "e", "disk": "ssd"}, Wanted: 9, Have: 8, Eligible: 2, More: 9, Excluded: []core.Exclusion{
+						{Name: "east", Requirements: map[string]string{"zone": "e", "disk": "ssd"}, Wanted: 9, Have: 8, Eligible: 2, More: 9, MoreHosts: 1, Hosts: []core.Placement{
+							{Host: "ND", Wanted: 4, Have: 3, State: core.PlaceChanging, Why: core.PlacedKept, Image: "web:1"},
+							{Host: "NE", Wanted: 5, Have: 5, State: core.PlaceUpdating, Why: core.PlacedAdopted, Image: "web:0"}}, Excluded: []core.Exclusion{
 							{Host: "NA", Reason: core.ExcludedBackoff, Detail: "no such image"}, {Host: "NB", Reason: core.ExcludedSilent}, {Host: "NC", Reason: core.ExcludedLabelMismatch, Detail: "zone=e"}}},
 						{Name: "west", Wanted: 3, Hint: "start a host"},
 					},
@@ -59,7 +61,7 @@ func TestExplainTellsWhy(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	r := w.run("app", "explain", "lost")
-	for _, part := range []string{"lost - Failed, owner ", "0 of 1", "zone=moon", "label mismatch: zone=moon", "hint: label host "} {
+	for _, part := range []string{"lost v1 - Failed (too few hosts for ", "0 of 1", "zone=moon", "not used: label mismatch: zone=moon", "hint: label host "} {
 		if r.code != 0 || !strings.Contains(r.stdout, part) {
 			t.Errorf("%q is not in %+v", part, r)
 		}

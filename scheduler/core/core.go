@@ -128,6 +128,8 @@ type State struct {
 	appUnits map[string]map[lattice.Workload]bool
 	// published is the last status of each application.
 	published map[string]tenancy.Status
+	// conditions are those of the applications with a status.
+	conditions map[string]conditions
 
 	flights map[target]*flight
 	// The same flights by host, by workload and by application.
@@ -188,7 +190,7 @@ func New(cfg Config) *State {
 		cfg: cfg.WithDefaults(), obs: lattice.NewState(),
 		apps: map[string]*app{}, units: map[lattice.Workload]*unit{},
 		links: map[lattice.LinkID]*linkTarget{}, configs: map[string]*configTarget{}, linkChanged: map[lattice.LinkID]time.Time{},
-		known: map[string]bool{}, published: map[string]tenancy.Status{},
+		known: map[string]bool{}, published: map[string]tenancy.Status{}, conditions: map[string]conditions{},
 		flights: map[target]*flight{}, hostFlight: map[lattice.HostID]map[target]*flight{},
 		unitFlight: map[lattice.Workload]map[lattice.HostID]*flight{}, appFlight: map[string]map[target]*flight{},
 		overtaken: map[target][]*flight{},

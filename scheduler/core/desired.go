@@ -40,8 +40,9 @@ type scaler struct {
 	// fixed is the status of a rule that cannot become work.
 	fixed *tenancy.StatusInfo
 
-	// status is the result of the last evaluation.
+	// status is the result of the last evaluation, reason its reason as a code.
 	status tenancy.StatusInfo
+	reason Reason
 }
 
 // ownedConfig is a configuration an application owns.

@@ -25,7 +25,7 @@ func (s *State) finish(d *Decision, now time.Time) Decision {
 	}
 	if !s.recovering {
 		s.evaluate(now)
-		s.statuses()
+		s.statuses(now)
 	}
 	if s.dirtyState && !s.recovering {
 		d.State = s.Snapshot()

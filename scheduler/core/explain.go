@@ -19,9 +19,14 @@ type Explanation struct {
 	Deployed bool `json:"deployed"`
 	// Gathered is false while a new owner still collects what the lattice holds;
 	// nothing is decided until then.
-	Gathered bool                `json:"gathered"`
-	Status   tenancy.StatusInfo  `json:"status"`
-	Scalers  []ScalerExplanation `json:"scalers,omitempty"`
+	Gathered bool `json:"gathered"`
+	// Version is the version of the manifest that the rest is about.
+	Version string             `json:"version,omitempty"`
+	Status  tenancy.StatusInfo `json:"status"`
+	// Condition is the status as a code, and since when it is that. A new owner
+	// counts from its take-over, and has none before it has gathered.
+	Condition *Condition          `json:"condition,omitempty"`
+	Scalers   []ScalerExplanation `json:"scalers,omitempty"`
 	// Notes tell what of the manifest has no effect.
 	Notes []string `json:"notes,omitempty"`
 	// Left lists what has to go before the application counts as undeployed.
@@ -34,7 +39,9 @@ type ScalerExplanation struct {
 	Kind   string             `json:"kind"`
 	Name   string             `json:"name"`
 	Status tenancy.StatusInfo `json:"status"`
-	Image  string             `json:"image,omitempty"`
+	// Condition is the status as a code, and since when it is that.
+	Condition *Condition `json:"condition,omitempty"`
+	Image     string     `json:"image,omitempty"`
 	// Waiting names what has to be there first, such as a configuration.
 	Waiting string `json:"waiting,omitempty"`
 	// Wanted and Have count instances, or hosts of a provider. A daemon scaler
@@ -55,6 +62,10 @@ type SpreadExplanation struct {
 	Have         uint64            `json:"have"`
 	// Eligible hosts carry the required labels.
 	Eligible int `json:"eligible"`
+	// Hosts lists the hosts that are used, or are going to be, by id.
+	Hosts []Placement `json:"hosts,omitempty"`
+	// MoreHosts is the number of used hosts that are not listed.
+	MoreHosts int `json:"more_hosts,omitempty"`
 	// Excluded lists hosts that are not used, those that come closest first.
 	Excluded []Exclusion `json:"excluded,omitempty"`
 	// More is the number of excluded hosts that are not listed.
@@ -62,6 +73,49 @@ type SpreadExplanation struct {
 	// Hint is the smallest change that would help.
 	Hint string `json:"hint,omitempty"`
 }
+
+// Placement says what a spread has on a host, and why there.
+type Placement struct {
+	Host lattice.HostID `json:"host"`
+	// Wanted and Have count instances.
+	Wanted uint64         `json:"wanted"`
+	Have   uint64         `json:"have"`
+	State  PlacementState `json:"state"`
+	Why    PlacementCode  `json:"why"`
+	// Image is what runs, which an update may be about to replace.
+	Image string `json:"image,omitempty"`
+}
+
+// PlacementState is how far a host is with what is wanted on it.
+type PlacementState string
+
+// How far a host is; the values are stable.
+const (
+	PlaceRunning  PlacementState = "running"
+	PlaceMissing  PlacementState = "missing"
+	PlaceDiffers  PlacementState = "differs"
+	PlaceStarting PlacementState = "starting"
+	PlaceChanging PlacementState = "changing"
+	PlaceUpdating PlacementState = "updating"
+	PlaceStopping PlacementState = "stopping"
+	PlaceSilent   PlacementState = "silent"
+)
+
+// PlacementCode is why a spread uses a host.
+type PlacementCode string
+
+// Why a host is used; the values are stable.
+const (
+	// PlacedKept: it was started there for this spread, and the host still fits.
+	PlacedKept PlacementCode = "kept"
+	// PlacedAdopted: it ran there for another spread or an earlier version.
+	PlacedAdopted PlacementCode = "adopted"
+	// PlacedLeastLoaded: of the free hosts with these labels it is the one with the
+	// least to do, or the only one.
+	PlacedLeastLoaded PlacementCode = "least-loaded"
+	// PlacedEverywhere: the rule wants every host with these labels.
+	PlacedEverywhere PlacementCode = "everywhere"
+)
 
 // Exclusion says why a spread does not use a host.
 type Exclusion struct {
@@ -99,7 +153,8 @@ type CommandExplanation struct {
 	Deadline time.Time `json:"deadline"`
 }
 
-// maxExcluded bounds the hosts an explanation lists for a spread.
+// maxExcluded bounds the hosts an explanation lists for a spread, those that are
+// used and those that are not.
 const maxExcluded = 20
 
 // Explain tells why an application is as it is. It changes nothing.
@@ -108,6 +163,8 @@ func (s *State) Explain(name string, now time.Time) Explanation {
 	if st, ok := s.published[name]; ok {
 		e.Status = st.Status
 	}
+	known := s.conditions[name]
+	e.Condition = known.app.told()
 	a := s.apps[name]
 	if a == nil {
 		e.Deployed = s.frozen[name]
@@ -115,12 +172,13 @@ func (s *State) Explain(name string, now time.Time) Explanation {
 		return e
 	}
 	e.Deployed, e.Notes = true, a.notes
+	e.Version, _ = a.manifest.Version()
 	public := a.publicStatus()
 	if _, ok := s.published[name]; !ok {
 		e.Status = public.Status
 	}
 	for i, sc := range a.scalers {
-		x := ScalerExplanation{ID: sc.id, Kind: sc.kind, Name: sc.name, Status: public.Scalers[i].Status, Image: sc.image, Waiting: s.unready(sc.app, sc.configNames())}
+		x := ScalerExplanation{ID: sc.id, Kind: sc.kind, Name: sc.name, Status: public.Scalers[i].Status, Condition: known.rules[sc.id].told(), Image: sc.image, Waiting: s.unready(sc.app, sc.configNames())}
 		switch {
 		case sc.fixed != nil:
 		case sc.link != nil:
@@ -168,6 +226,11 @@ func (s *State) explainUnit(x *ScalerExplanation, sc *scaler, now time.Time) {
 	p := newPlacement(s, u, now)
 	p.gather()
 	p.widen()
+	kept := map[lattice.HostID]bool{}
+	for _, pl := range p.list {
+		kept[pl.host.ID] = pl.claim != nil
+	}
+	p.spread()
 	for _, c := range p.claims {
 		if c.sc != sc {
 			continue
@@ -178,11 +241,59 @@ func (s *State) explainUnit(x *ScalerExplanation, sc *scaler, now time.Time) {
 				y.Have += uint64(pl.inst.Max)
 			}
 		}
+		p.explainPlaces(&y, c, kept)
 		p.explainHosts(&y, c)
 		x.Wanted += y.Wanted
 		x.Have += y.Have
 		x.Spreads = append(x.Spreads, y)
 	}
+}
+
+// explainPlaces says which hosts a claim uses; kept are those that were used for
+// the same claim before.
+func (p *placement) explainPlaces(y *SpreadExplanation, c *claim, kept map[lattice.HostID]bool) {
+	places := slices.Clone(c.places)
+	slices.SortFunc(places, func(a, b *place) int { return cmp.Compare(a.host.ID, b.host.ID) })
+	if len(places) > maxExcluded {
+		y.MoreHosts = len(places) - maxExcluded
+		places = places[:maxExcluded]
+	}
+	for _, pl := range places {
+		x := Placement{Host: pl.host.ID, Wanted: pl.want, State: p.stateOf(pl), Why: PlacedLeastLoaded}
+		if pl.inst != nil {
+			x.Have, x.Image = uint64(pl.inst.Max), pl.inst.Image
+		}
+		switch {
+		case c.sc.daemon:
+			x.Why = PlacedEverywhere
+		case kept[pl.host.ID]:
+			x.Why = PlacedKept
+		case pl.inst != nil:
+			x.Why = PlacedAdopted
+		}
+		y.Hosts = append(y.Hosts, x)
+	}
+}
+
+// stateOf is how far a host is with what is wanted on it.
+func (p *placement) stateOf(pl *place) PlacementState {
+	switch f := pl.fl; {
+	case f != nil && f.cmd.Kind == lattice.UpdateComponent:
+		return PlaceUpdating
+	case f != nil && pl.cur == 0:
+		return PlaceStopping
+	case f != nil && pl.inst == nil:
+		return PlaceStarting
+	case f != nil:
+		return PlaceChanging
+	case pl.host.Silent:
+		return PlaceSilent
+	case pl.inst == nil:
+		return PlaceMissing
+	case p.right(pl):
+		return PlaceRunning
+	}
+	return PlaceDiffers
 }
 
 // explainHosts says which hosts a claim does not use, and why.

@@ -154,18 +154,21 @@ func (s *State) deleteLink(l lattice.Link, app, reason string, now time.Time) {
 }
 
 func (s *State) reportLink(id lattice.LinkID, l *linkTarget, now time.Time) {
-	st := tenancy.StatusInfo{Type: tenancy.StatusDeployed}
+	st, why := tenancy.StatusInfo{Type: tenancy.StatusDeployed}, ReasonAsWanted
 	have, there := s.obs.Links[id]
 	if !there || !have.Equal(*l.want) {
 		st = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: fmt.Sprintf("Putting link definition between %s and %s", id.Source, id.Target)}
+		if why = ReasonUnderWay; s.unready(l.owner, l.want.SourceConfig) != "" || s.unready(l.owner, l.want.TargetConfig) != "" {
+			why = ReasonConfiguration
+		}
 		if b := s.waiting(target{Link: id}, "", now); b != nil {
-			st = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: b.reason}
+			st, why = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: b.reason}, ReasonCommandFailed
 		} else if m := s.absent(append(slices.Clone(l.want.SourceConfig), l.want.TargetConfig...)); m != "" {
-			st = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: m}
+			st, why = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: m}, ReasonNoSuchConfig
 		}
 	}
 	for _, sc := range l.scalers {
-		sc.status = st
+		sc.status, sc.reason = st, why
 		s.dirty.apps[sc.app] = true
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"wadm/scheduler/lattice"
 	"wadm/tenancy"
@@ -111,19 +112,28 @@ func (p *placement) reportScaler(sc *scaler) {
 	errs = slices.Compact(errs)
 	switch {
 	case len(errs) > 0:
+		sc.reason = ReasonCommandFailed
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: strings.Join(append(errs, failures...), " ")}
 	case len(failures) > 0:
+		sc.reason = ReasonTooFewHosts
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: strings.Join(failures, " ")}
 	case outstanding && p.held != "" && strings.HasPrefix(p.held, "Specified"):
+		sc.reason = ReasonNoSuchConfig
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: p.held}
 	case outstanding || moving > 0:
+		sc.reason = ReasonUnderWay
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: fmt.Sprintf("Scaling %s on %d host(s)", noun, moving)}
 		if moving == 0 {
 			sc.status.Message = cmp.Or(p.held, strings.Join(waiting, " "))
+			if sc.reason = ReasonWaiting; p.held != "" {
+				sc.reason = ReasonConfiguration
+			}
 		}
 	case unhealthy > 0:
+		sc.reason = ReasonUnhealthy
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: fmt.Sprintf("Unhealthy provider on %d host(s)", unhealthy)}
 	default:
+		sc.reason = ReasonAsWanted
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusDeployed}
 	}
 	if outstanding || len(failures) > 0 || len(errs) > 0 {
@@ -184,19 +194,23 @@ func unmetText(c *claim, sc *scaler, right uint64) string {
 }
 
 // statuses publishes what changed for the applications touched.
-func (s *State) statuses() {
+func (s *State) statuses(now time.Time) {
 	for _, name := range take(&s.dirty.apps) {
 		var st tenancy.Status
 		if a := s.apps[name]; a != nil {
 			st = a.publicStatus()
+			s.observeRules(a, &st, now)
 			s.know(name)
 		} else if s.frozen[name] {
 			st = tenancy.Status{Status: tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: textUnreadable}}
+			s.observe(name, st.Status.Type, ReasonUnreadable, now)
 			s.know(name)
 		} else if s.known[name] {
 			var gone bool
-			if st, gone = s.retiring(name); gone {
+			st, gone = s.retiring(name)
+			if s.observe(name, st.Status.Type, ReasonBeingRemoved, now); gone {
 				delete(s.known, name)
+				delete(s.conditions, name)
 				s.dirtyState = true
 			}
 		} else {

@@ -39,12 +39,10 @@ func (s *State) evalUnit(id lattice.Workload, now time.Time) {
 	}
 	p := newPlacement(s, u, now)
 	p.gather()
-	p.daemons()
+	p.spread()
 	if id.Provider {
-		p.spreadProviders()
 		p.runProviders()
 	} else {
-		p.spreadComponents()
 		p.runComponents()
 	}
 	p.report()
@@ -56,6 +54,16 @@ func (s *State) evalUnit(id lattice.Workload, now time.Time) {
 	}
 	if len(u.scalers) == 0 && len(s.obs.Holders(id)) == 0 {
 		s.dropUnit(u)
+	}
+}
+
+// spread decides on the hosts and counts of every claim.
+func (p *placement) spread() {
+	p.daemons()
+	if p.u.id.Provider {
+		p.spreadProviders()
+	} else {
+		p.spreadComponents()
 	}
 }
 

@@ -33,6 +33,11 @@ explain shop
 |   "type": "failed",
 |   "message": "no such image Could not satisfy spread fast for web:1, 0/1 eligible hosts found., Scaling component on 1 host(s), Specified configuration theirs does not exist"
 |  },
+|  "condition": {
+|   "type": "failed",
+|   "reason": "command-failed",
+|   "since": "2026-01-01T00:00:01.001Z"
+|  },
 |  "scalers": [
 |   {
 |    "id": "35d2801a5679561b3f56c8f20be56539c6ac698738294805cb9a19d21ca77779",
@@ -41,6 +46,11 @@ explain shop
 |    "status": {
 |     "type": "failed",
 |     "message": "no such image Could not satisfy spread fast for web:1, 0/1 eligible hosts found."
+|    },
+|    "condition": {
+|     "type": "failed",
+|     "reason": "command-failed",
+|     "since": "2026-01-01T00:00:01.001Z"
 |    },
 |    "image": "web:1",
 |    "wanted": 2,
@@ -130,6 +140,11 @@ explain shop
 |     "type": "reconciling",
 |     "message": "Scaling component on 1 host(s)"
 |    },
+|    "condition": {
+|     "type": "reconciling",
+|     "reason": "under-way",
+|     "since": "2026-01-01T00:00:01Z"
+|    },
 |    "image": "big:1",
 |    "wanted": 1,
 |    "have": 0,
@@ -139,6 +154,15 @@ explain shop
 |      "wanted": 1,
 |      "have": 0,
 |      "eligible": 5,
+|      "hosts": [
+|       {
+|        "host": "b",
+|        "wanted": 1,
+|        "have": 0,
+|        "state": "starting",
+|        "why": "kept"
+|       }
+|      ],
 |      "excluded": [
 |       {
 |        "host": "a",
@@ -178,6 +202,11 @@ explain shop
 |     "type": "failed",
 |     "message": "Specified configuration theirs does not exist"
 |    },
+|    "condition": {
+|     "type": "failed",
+|     "reason": "no-such-configuration",
+|     "since": "2026-01-01T00:00:01.001Z"
+|    },
 |    "image": "big:1",
 |    "waiting": "Specified configuration theirs does not exist",
 |    "wanted": 1,
@@ -188,6 +217,15 @@ explain shop
 |      "wanted": 1,
 |      "have": 0,
 |      "eligible": 5,
+|      "hosts": [
+|       {
+|        "host": "c",
+|        "wanted": 1,
+|        "have": 0,
+|        "state": "missing",
+|        "why": "least-loaded"
+|       }
+|      ],
 |      "excluded": [
 |       {
 |        "host": "a",
@@ -195,10 +233,6 @@ explain shop
 |       },
 |       {
 |        "host": "b",
-|        "reason": "unused"
-|       },
-|       {
-|        "host": "c",
 |        "reason": "unused"
 |       },
 |       {
@@ -225,6 +259,11 @@ explain shop
 |  "status": {
 |   "type": "reconciling",
 |   "message": "Manifest is being undeployed"
+|  },
+|  "condition": {
+|   "type": "reconciling",
+|   "reason": "being-removed",
+|   "since": "2026-01-01T00:00:04Z"
 |  },
 |  "left": [
 |   "scale_component b under way"

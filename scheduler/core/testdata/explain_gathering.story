@@ -37,7 +37,17 @@ explain shop
 |      "name": "default",
 |      "wanted": 2,
 |      "have": 2,
-|      "eligible": 1
+|      "eligible": 1,
+|      "hosts": [
+|       {
+|        "host": "a",
+|        "wanted": 2,
+|        "have": 2,
+|        "state": "silent",
+|        "why": "kept",
+|        "image": "web:1"
+|       }
+|      ]
 |     }
 |    ]
 |   },
@@ -66,7 +76,17 @@ explain shop
 |      "name": "default",
 |      "wanted": 1,
 |      "have": 1,
-|      "eligible": 1
+|      "eligible": 1,
+|      "hosts": [
+|       {
+|        "host": "a",
+|        "wanted": 1,
+|        "have": 1,
+|        "state": "silent",
+|        "why": "kept",
+|        "image": "http:1"
+|       }
+|      ]
 |     }
 |    ]
 |   }
