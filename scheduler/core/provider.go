@@ -52,13 +52,24 @@ func (p *placement) spreadProviders() {
 }
 
 // chooseProviders sets want for the places of a claim: the right ones stay, too
-// many go, old images before right ones.
+// many go. What runs, even if it is outdated, goes only for what runs already:
+// a start that is under way may take long, and fail.
 func (p *placement) chooseProviders(c *claim) {
 	keep := c.sp.count - min(c.sp.count, c.foreign)
+	worth := func(pl *place) int {
+		switch {
+		case pl.inst != nil && !p.outdated(pl):
+			return 0
+		case pl.inst != nil:
+			return 1
+		case pl.fl != nil:
+			return 2
+		}
+		return 3
+	}
 	slices.SortFunc(c.places, func(a, b *place) int {
 		return cmp.Or(
-			cmp.Compare(boolRank(a.inst == nil && a.fl == nil), boolRank(b.inst == nil && b.fl == nil)),
-			cmp.Compare(boolRank(p.outdated(a)), boolRank(p.outdated(b))),
+			cmp.Compare(worth(a), worth(b)),
 			cmp.Compare(boolRank(!a.locked), boolRank(!b.locked)),
 			cmp.Compare(a.load, b.load), cmp.Compare(a.host.ID, b.host.ID))
 	})
@@ -85,7 +96,8 @@ func (p *placement) outdated(pl *place) bool {
 
 // runProviders starts and stops. Providers can't be updated in place: where a
 // second host is free the new one starts there before the old one stops, else
-// the old one is stopped and started again; one at a time in either case.
+// the old one is stopped and started again; one at a time in either case, and
+// none is stopped for an image that could not be started.
 func (p *placement) runProviders() {
 	for _, c := range p.claims {
 		if c.sc.fixed == nil {
@@ -137,9 +149,20 @@ func (p *placement) replaceProviders(c *claim) {
 			return
 		}
 	}
-	if p.waiting(old, c.sc.image) == nil {
+	if !p.hasFailed(c.sc.image) {
 		p.stopProvider(old, fmt.Sprintf("makes room for image %s with its configuration", c.sc.image))
 	}
+}
+
+// hasFailed tells whether the last start of an image has failed on some host,
+// however long ago.
+func (p *placement) hasFailed(image string) bool {
+	for _, b := range p.waits {
+		if b.image == image {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *placement) startProvider(pl *place, c *claim, reason string) {

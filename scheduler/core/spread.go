@@ -28,7 +28,7 @@ type spread struct {
 // zero they count as equal.
 func shares(s *manifest.SpreadScaler) []spread {
 	if len(s.Spread) == 0 {
-		return []spread{{name: defaultSpread, count: s.Instances}}
+		return []spread{{name: defaultSpread, count: min(s.Instances, maxCount)}}
 	}
 	type weighed struct {
 		spread
