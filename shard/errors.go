@@ -22,6 +22,9 @@ var (
 	// ErrUnhealthy means that the ledger has not answered recently enough for this instance to
 	// be sure that it still owns anything.
 	ErrUnhealthy = errors.New("ledger has not answered recently")
+	// ErrStuck means that an owner went on long after it was told to stop. The
+	// process has to end: nothing else takes its hands off the key.
+	ErrStuck = errors.New("an owner does not stop")
 	// ErrNotReady means that the instance is still starting.
 	ErrNotReady = errors.New("not ready yet")
 	// ErrForeignRing means that the agreed view is placed by another build or with other

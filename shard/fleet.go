@@ -43,6 +43,12 @@ type Fleet struct {
 	inViewFrom time.Time
 	rejoinAt   time.Time
 	replaced   bool
+	otherAt    time.Time // when another life of this name was last heard
+	endView    context.CancelFunc
+	newer      uint64 // a view others follow and that has not arrived here; 0: none
+	newerAt    time.Time
+	newerWait  time.Duration
+	stuck      Key // its owner was told to stop long ago
 	settled    bool
 	joinedAt   time.Time
 	orphans    []Bare
@@ -119,7 +125,7 @@ func (f *Fleet) start(now time.Time, own Own) {
 		ID: f.cfg.Instance, Incarnation: f.cfg.NewIncarnation(), Started: now.UTC(), Version: f.cfg.Version,
 		Schema: Schema, Fingerprint: f.cfg.Params.Fingerprint(), Units: f.cfg.Units, State: MemberActive,
 	}
-	f.health = newHealth(now, f.cfg.SelfLimit)
+	f.health = newHealth(now, f.cfg.SelfLimit, f.cfg.Suspended)
 	f.roster = NewRoster(f.me, f.cfg.Params, f.cfg.Roster)
 	f.hold = NewHoldings(f.me.Incarnation, f.want, func(h Head) Standing { return f.roster.Standing(time.Now(), h) }, f.cfg.Holdings)
 	f.hold.Pause(true)
@@ -162,6 +168,9 @@ func (f *Fleet) subscribe(ctx context.Context, wg *sync.WaitGroup) {
 	})
 	wg.Go(func() {
 		follow(ctx, log, "view", func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			f.mail.post(func(time.Time) { f.endView = cancel })
 			return f.ports.Views.WatchView(ctx, func(v *View) {
 				f.mail.post(func(now time.Time) { f.sawView(now, v) })
 			})
@@ -246,8 +255,19 @@ func (f *Fleet) loop(ctx, base context.Context) error {
 	var limit <-chan time.Time
 	var stopping bool
 	var stopFrom time.Time
+	var failed error // why it ended by itself
 	t := time.NewTimer(0)
 	defer t.Stop()
+	end := time.NewTimer(time.Hour)
+	end.Stop()
+	defer end.Stop()
+	stop := func() {
+		done, stopFrom = nil, time.Now()
+		f.drain.Store(true)
+		f.startDrain(stopFrom)
+		end.Reset(f.cfg.StopLimit)
+		limit = end.C
+	}
 	for {
 		now := time.Now()
 		for _, fn := range f.mail.take() {
@@ -269,32 +289,34 @@ func (f *Fleet) loop(ctx, base context.Context) error {
 				f.leaving = true
 				if !f.putting {
 					f.leave(base)
-					return nil
+					return failed
 				}
 			}
 		}
 		f.publish(now)
+		if r := f.exec.running[f.stuck]; done != nil && r != nil && now.Sub(r.told) > 2*f.cfg.StuckLimit {
+			failed = fmt.Errorf("owner of %s: %w within %s", f.stuck, ErrStuck, 2*f.cfg.StuckLimit)
+			f.cfg.Log.Error("giving everything up, to be started again", "error", failed)
+			stop()
+			continue
+		}
 		t.Reset(min(tick, max(0, next.Sub(now))))
 		select {
 		case <-f.mail.signal:
 		case <-t.C:
 		case <-done:
-			done, stopFrom = nil, now
-			f.drain.Store(true)
-			f.startDrain(now)
-			stop := time.NewTimer(f.cfg.StopLimit)
-			defer stop.Stop()
-			limit = stop.C
+			stop()
 		case <-limit:
 			n := len(f.exec.running)
 			for _, r := range f.exec.running {
 				r.guard.fenced.Store(true)
 				r.cancel(ErrFenced)
 			}
+			err := fmt.Errorf("hand keys over: %d owners still running after %s", n, f.cfg.StopLimit)
 			if n == 0 {
-				return fmt.Errorf("hand keys over: not released within %s", f.cfg.StopLimit)
+				err = fmt.Errorf("hand keys over: not released within %s", f.cfg.StopLimit)
 			}
-			return fmt.Errorf("hand keys over: %d owners still running after %s", n, f.cfg.StopLimit)
+			return errors.Join(failed, err)
 		}
 	}
 }
@@ -315,6 +337,9 @@ func (f *Fleet) tick(base context.Context, now time.Time) {
 		}
 		f.roster.Health(now, healthy)
 	}
+	if f.replaced {
+		f.comeBack(now)
+	}
 	f.hold.Pause(!healthy || f.replaced)
 	if lapse, valid := f.health.lapse(); healthy && !valid && f.following.lapse < lapse && f.endFollow != nil {
 		f.endFollow() // start again, from the heads on
@@ -333,6 +358,7 @@ func (f *Fleet) tick(base context.Context, now time.Time) {
 	if now.Sub(f.orphansAt) >= time.Second {
 		f.orphansAt = now
 		f.watchCoverage(now)
+		f.watchStuck(now)
 	}
 }
 
@@ -341,7 +367,7 @@ func (f *Fleet) beat(now time.Time) {
 	jitter := time.Duration(mix(string(f.me.Incarnation), "beat", int(f.beats%60000)) % uint64(f.cfg.Heartbeat/5*2))
 	f.nextBeat = now.Add(f.cfg.Heartbeat - f.cfg.Heartbeat/5 + jitter)
 	b := Beat{
-		ID: f.me.ID, Incarnation: f.me.Incarnation, View: f.roster.View().Rev, Unhealthy: !f.roster.Healthy(),
+		ID: f.me.ID, Incarnation: f.me.Incarnation, View: f.roster.View().Rev, Unhealthy: f.health.check() != nil,
 		Draining: f.me.State == MemberDraining, Held: len(f.exec.running), Silent: f.roster.Suspects(now),
 	}
 	if f.ring != nil {

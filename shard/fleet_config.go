@@ -53,6 +53,10 @@ type FleetConfig struct {
 	// OrphanLimit is how long a key may be without a living owner before that is
 	// reported; default 5 s.
 	OrphanLimit time.Duration
+	// StuckLimit is how long an owner may go on after it was told to stop before
+	// that is reported and the instance is not ready; default 30 s. After twice that
+	// Run gives everything up and fails with ErrStuck.
+	StuckLimit time.Duration
 	// RejoinMin and RejoinMax bound the pause before an excluded instance comes
 	// back; defaults 1 s and 60 s. It doubles each time.
 	RejoinMin, RejoinMax time.Duration
@@ -88,6 +92,7 @@ func (c FleetConfig) WithDefaults() FleetConfig {
 	set(&c.StopLimit, 10*time.Second)
 	set(&c.ReadyLimit, 30*time.Second)
 	set(&c.OrphanLimit, 5*time.Second)
+	set(&c.StuckLimit, 30*time.Second)
 	set(&c.RejoinMin, time.Second)
 	set(&c.RejoinMax, time.Minute)
 	c.Holdings = c.Holdings.WithDefaults()
@@ -112,7 +117,7 @@ func (c FleetConfig) Validate() error {
 	for what, d := range map[string]time.Duration{
 		"Heartbeat": c.Heartbeat, "Refresh": c.Refresh, "SelfLimit": c.SelfLimit, "ProbeEvery": c.ProbeEvery,
 		"WriteTimeout": c.WriteTimeout, "StopLimit": c.StopLimit, "ReadyLimit": c.ReadyLimit,
-		"OrphanLimit": c.OrphanLimit, "RejoinMin": c.RejoinMin, "RejoinMax": c.RejoinMax,
+		"OrphanLimit": c.OrphanLimit, "StuckLimit": c.StuckLimit, "RejoinMin": c.RejoinMin, "RejoinMax": c.RejoinMax,
 		"Roster.Suspect": c.Roster.Suspect, "Holdings.Quarantine": c.Holdings.Quarantine, "Holdings.HandOff": c.Holdings.HandOff,
 	} {
 		if d <= 0 {

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -32,9 +33,22 @@ func (f *Fleet) replacedBy(i Incarnation) {
 	if f.replaced {
 		return
 	}
-	f.replaced = true
+	f.replaced, f.otherAt = true, time.Now()
 	f.cfg.Log.Error("another instance runs under this name; this one stops acting", "instance", string(f.me.ID), "incarnation", string(i))
 	f.hold.Halt()
+}
+
+// comeBack ends being replaced when the other life has ended: its record is gone
+// and nothing is heard of it.
+func (f *Fleet) comeBack(now time.Time) {
+	if _, there := f.roster.records[f.me.ID]; there || !f.roster.recordsLoaded || !f.roster.Healthy() || now.Sub(f.otherAt) < f.cfg.Roster.Suspect {
+		return
+	}
+	f.cfg.Log.Warn("the other instance of this name is gone: taking part again", "instance", string(f.me.ID))
+	f.replaced, f.rev, f.gone = false, 0, false
+	f.hold.Resume()
+	f.renew(now)
+	f.rering(now)
 }
 
 // putMember writes this instance's record.
@@ -80,7 +94,10 @@ func (f *Fleet) putMember(base context.Context, now time.Time) {
 // sawView takes a view and computes the ring from it.
 func (f *Fleet) sawView(now time.Time, v *View) {
 	if v == nil {
-		f.roster.NoView()
+		if f.roster.NoView(now) {
+			f.cfg.Log.Warn("the view that could not be followed was removed: agreeing on a new one")
+			f.rering(now)
+		}
 		return
 	}
 	if old := f.roster.View(); v.Rev <= old.Rev {
@@ -146,9 +163,13 @@ func (f *Fleet) renew(now time.Time) {
 
 func (f *Fleet) heard(now time.Time, b Beat) {
 	if b.ID == f.me.ID {
+		if b.Incarnation != f.me.Incarnation {
+			f.otherAt = now
+		}
 		return
 	}
 	f.roster.Heard(now, b)
+	f.compareViews(now, b)
 	if f.ring == nil || b.View != f.roster.View().Rev || b.Digest == 0 {
 		return
 	}
@@ -162,6 +183,28 @@ func (f *Fleet) heard(now time.Time, b Beat) {
 	}
 	if f.excluded > 0 && now.Sub(f.inViewFrom) > f.cfg.RejoinMax {
 		f.excluded = 0
+	}
+}
+
+// compareViews starts the subscription to the view again when another member
+// has long followed a newer one: a subscription can go blind without a word when
+// the server dies that keeps its position.
+func (f *Fleet) compareViews(now time.Time, b Beat) {
+	const least, most = 500 * time.Millisecond, 10 * time.Second
+	v := f.roster.View()
+	if v.Rev >= f.newer {
+		f.newer, f.newerWait = 0, least
+	}
+	if b.View <= v.Rev || !v.Has(b.ID, b.Incarnation) {
+		return
+	}
+	if f.newer == 0 {
+		f.newer, f.newerAt = b.View, now
+		return
+	}
+	if now.Sub(f.newerAt) >= f.newerWait && f.endView != nil {
+		f.newerAt, f.newerWait = now, min(2*f.newerWait, most)
+		f.endView()
 	}
 }
 
@@ -216,8 +259,9 @@ func (f *Fleet) watchSleep(now time.Time) {
 	if gap < noise {
 		return
 	}
-	f.baseSleep = slept
 	f.health.lose()
+	f.baseSleep = slept
+	f.health.slept.Store(int64(slept)) // after that: who asks meanwhile is refused
 	if gap > f.cfg.SelfLimit {
 		f.cfg.Log.Warn("the machine was suspended: dropping everything", "for", gap)
 		f.renew(now)
@@ -234,6 +278,9 @@ func (f *Fleet) propose(base context.Context, p Proposal) {
 		f.mail.post(func(now time.Time) {
 			f.proposing = false
 			if err != nil {
+				if p.Expect == 0 && errors.Is(err, ErrFenced) {
+					f.roster.Stored()
+				}
 				f.cfg.Log.Debug("view not written", "expect", p.Expect, "cause", p.View.Cause, "error", err)
 				// The winner's view is on its way; so is one's own, if it was stored unheard.
 				f.proposeAt = now.Add(f.cfg.Roster.Rank)
@@ -285,6 +332,21 @@ func (f *Fleet) leave(base context.Context) {
 	defer cancel()
 	if err := f.ports.Members.DropMember(ctx, f.me.ID, f.rev); err != nil {
 		f.cfg.Log.Warn("membership record not removed; it will expire", "error", err)
+	}
+}
+
+// watchStuck looks for owners that do not stop although they were told to: their
+// keys can be owned here no more, and only a new process helps.
+func (f *Fleet) watchStuck(now time.Time) {
+	before := f.stuck
+	f.stuck = ""
+	for k, r := range f.exec.running {
+		if !r.told.IsZero() && now.Sub(r.told) > f.cfg.StuckLimit && (f.stuck == "" || r.told.Before(f.exec.running[f.stuck].told)) {
+			f.stuck = k
+		}
+	}
+	if f.stuck != "" && before == "" {
+		f.cfg.Log.Error("an owner does not stop", "key", string(f.stuck), "epoch", f.exec.running[f.stuck].epoch, "told", now.Sub(f.exec.running[f.stuck].told))
 	}
 }
 

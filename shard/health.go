@@ -16,10 +16,17 @@ type health struct {
 	// is not known until the claims have been looked at again: valid is the lapse
 	// after which that was done.
 	lapses, valid atomic.Int64
+	// suspended gives the total time of suspension; slept is how much of it is known
+	// to whoever looks after this.
+	suspended func() (time.Duration, bool)
+	slept     atomic.Int64
 }
 
-func newHealth(now time.Time, limit time.Duration) *health {
-	return &health{zero: now.Add(-time.Nanosecond), limit: limit}
+func newHealth(now time.Time, limit time.Duration, suspended func() (time.Duration, bool)) *health {
+	h := &health{zero: now.Add(-time.Nanosecond), limit: limit, suspended: suspended}
+	slept, _ := suspended()
+	h.slept.Store(int64(slept))
+	return h
 }
 
 // answered notes a round trip that began at start and has been answered.
@@ -61,6 +68,10 @@ func (h *health) ok(now time.Time) bool {
 }
 
 func (h *health) check() error {
+	// An owner may run before the loop has noticed that the machine was suspended.
+	if total, ok := h.suspended(); ok && total-time.Duration(h.slept.Load()) >= h.limit {
+		return ErrUnhealthy
+	}
 	if !h.ok(time.Now()) {
 		return ErrUnhealthy
 	}

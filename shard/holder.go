@@ -62,6 +62,7 @@ type running struct {
 	epoch  uint64
 	cancel context.CancelCauseFunc
 	guard  *guard
+	told   time.Time // when it was first told to stop
 }
 
 // do carries out actions. base outlives the run's own context: owners end by
@@ -81,6 +82,9 @@ func (h *holder) do(base context.Context, acts []Action) {
 					r.guard.fenced.Store(true)
 				}
 				r.cancel(a.Cause)
+				if r.told.IsZero() {
+					r.told = time.Now()
+				}
 			}
 		}
 	}
@@ -163,7 +167,9 @@ func (h *holder) start(base context.Context, a Action) {
 			h.log.Warn("owner stopped by itself", "key", string(a.Key), "epoch", a.Epoch, "error", err)
 		}
 		h.mail.post(func(now time.Time) {
-			delete(h.running, a.Key)
+			if r := h.running[a.Key]; r != nil && r.epoch == a.Epoch {
+				delete(h.running, a.Key)
+			}
 			h.hold.Returned(now, a.Key, a.Epoch, err)
 		})
 	})

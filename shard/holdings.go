@@ -380,7 +380,13 @@ func (h *Holdings) Stop() {
 	h.Reconsider()
 }
 
-// Halt drops everything at once and writes nothing more. There is no way back.
+// Resume takes Halt back. Renew has to follow.
+func (h *Holdings) Resume() {
+	h.halted = false
+	h.Reconsider()
+}
+
+// Halt drops everything at once and writes nothing more, until Resume.
 func (h *Holdings) Halt() {
 	h.halted = true
 	h.Reconsider()

@@ -65,7 +65,7 @@ type Views interface {
 	// ErrUnknownOutcome when the view may be stored.
 	PutView(ctx context.Context, v View, expect uint64) (rev uint64, err error)
 	// WatchView calls seen first with the view, or with nil when there is none,
-	// then with each new one; views in between may be left out. A view that cannot
+	// then with each new one, or with nil when it was removed; views in between may be left out. A view that cannot
 	// be decoded is given with its revision and a Schema above this package's. It
 	// ends as Registry.Watch does.
 	WatchView(ctx context.Context, seen func(v *View)) error

@@ -48,6 +48,15 @@ func (r *Roster) Propose(now time.Time) (*Proposal, time.Time) {
 	if r.me.Fingerprint != target {
 		return nil, next
 	}
+	if !r.removedAt.IsZero() && !c.migrate {
+		at := r.removedAt.Add(time.Duration(r.rank(now, target)) * r.cfg.Rank)
+		if at.After(now) {
+			return nil, at
+		}
+		v := r.view.clone()
+		v.Proposer, v.Cause = r.me.ID, "the view was removed"
+		return &Proposal{View: v}, next
+	}
 	r.losses.note(now, lossesOf(c))
 	r.joins.note(now, joinsOf(c))
 	r.drains.note(now, names(c.draining))

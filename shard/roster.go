@@ -25,6 +25,9 @@ type RosterConfig struct {
 	// Brake holds back the loss of more than a third of the view (at least two)
 	// within BrakeWindow; defaults 12 s and 2 s. It exceeds an election of the store.
 	Brake, BrakeWindow time.Duration
+	// Sick is how long a member may say that it cannot act, without a record, before
+	// it counts as dead although it is heard; default 15 s. It exceeds an election of the store.
+	Sick time.Duration
 	// Grace is how long nobody is suspected after this instance itself was cut
 	// off; default 3 s. It covers the others' reconnection.
 	Grace time.Duration
@@ -44,6 +47,7 @@ func (c RosterConfig) WithDefaults() RosterConfig {
 	set(&c.Ramp, 5*time.Second)
 	set(&c.Brake, 12*time.Second)
 	set(&c.BrakeWindow, 2*time.Second)
+	set(&c.Sick, 15*time.Second)
 	set(&c.Grace, 3*time.Second)
 	if c.Voters == 0 {
 		c.Voters = 4
@@ -54,7 +58,8 @@ func (c RosterConfig) WithDefaults() RosterConfig {
 type heard struct {
 	at   time.Time // when the last sign of life arrived
 	beat Beat
-	any  bool // a beat was received, not only a record seen
+	any  bool      // a beat was received, not only a record seen
+	sick time.Time // since when it says that it cannot act; zero: it can
 }
 
 type stable struct {
@@ -91,6 +96,9 @@ type Roster struct {
 
 	view   View
 	viewAt time.Time
+
+	// removedAt: since when the view seen last is not stored any more; zero: it is.
+	removedAt time.Time
 
 	recordsLoaded, viewLoaded bool
 	healthy                   bool
@@ -145,14 +153,24 @@ func (r *Roster) sign(now time.Time, i Incarnation) {
 
 // Heard takes a beat.
 func (r *Roster) Heard(now time.Time, b Beat) {
-	r.heard[b.Incarnation] = heard{at: now, beat: b, any: true}
+	h := heard{at: now, beat: b, any: true}
+	if b.Unhealthy {
+		if h.sick = r.heard[b.Incarnation].sick; h.sick.IsZero() {
+			h.sick = now
+		}
+	}
+	r.heard[b.Incarnation] = h
 }
 
 // Saw takes a view. It reports whether this life was in the view before and is
 // no longer: the others have given it up.
 func (r *Roster) Saw(now time.Time, v View) (excluded bool) {
 	r.viewLoaded = true
-	if v.Rev <= r.view.Rev {
+	if v.Rev < r.view.Rev {
+		return false
+	}
+	r.removedAt = time.Time{}
+	if v.Rev == r.view.Rev {
 		return false
 	}
 	excluded = r.view.Has(r.me.ID, r.me.Incarnation) && !v.Has(r.me.ID, r.me.Incarnation)
@@ -163,8 +181,24 @@ func (r *Roster) Saw(now time.Time, v View) (excluded bool) {
 	return excluded
 }
 
-// NoView notes that there is no view yet.
-func (r *Roster) NoView() { r.viewLoaded = true }
+// NoView notes that no view is stored. One that was seen before is acted by until
+// it is stored again; one that could not be understood is forgotten, and the return
+// value is true.
+func (r *Roster) NoView(now time.Time) (forgotten bool) {
+	r.viewLoaded = true
+	switch {
+	case r.view.Rev == 0:
+	case r.view.Schema > Schema:
+		r.view, r.viewAt = View{}, now
+		return true
+	case r.removedAt.IsZero():
+		r.removedAt = now
+	}
+	return false
+}
+
+// Stored notes that a view is stored after all.
+func (r *Roster) Stored() { r.removedAt = time.Time{} }
 
 // View gives the view last seen; Rev 0: none.
 func (r *Roster) View() View { return r.view }
@@ -228,6 +262,11 @@ func (r *Roster) dead(now time.Time, m ViewMember) bool {
 	if recorded && rec.Member.Incarnation != m.Incarnation && r.living(now, rec.Member.Incarnation) {
 		return true // it has started again
 	}
+	// Its beats flow, but it cannot act, for longer than an election takes, while
+	// this instance could all the time; and it does not get its record renewed.
+	if h := r.heard[m.Incarnation]; !recorded && r.healthy && !h.sick.IsZero() && now.Sub(latest(h.sick, r.quietFrom)) >= r.cfg.Sick {
+		return true
+	}
 	limit := r.cfg.Suspect
 	if !recorded && !r.heard[m.Incarnation].any {
 		limit /= 2 // without a record and never heard here: left over from before
@@ -276,13 +315,14 @@ func (r *Roster) Standing(now time.Time, h Head) Standing {
 	return Standing{Alive: true}
 }
 
-// Covers reports whether the head is a claim of a member that counts as living.
+// Covers reports whether the head is a claim of a member that counts as living and
+// does not say that it cannot act.
 func (r *Roster) Covers(now time.Time, h Head) bool {
 	if h.Seq == 0 || h.Bad || h.Record.State != Held {
 		return false
 	}
 	m, ok := r.view.Member(h.Record.Owner)
-	return ok && m.Incarnation == h.Record.Incarnation && !r.dead(now, m)
+	return ok && m.Incarnation == h.Record.Incarnation && !r.dead(now, m) && r.heard[m.Incarnation].sick.IsZero()
 }
 
 // collect forgets lives that play no part any more.

@@ -108,14 +108,14 @@ func near(t *testing.T, what string, got, want time.Duration) {
 func TestAFirstViewIsProposedAtOnceByTheFirstRank(t *testing.T) {
 	t.Parallel()
 	a := newWatch(t, "a", "a", "b")
-	a.r.NoView()
+	a.r.NoView(a.now)
 	v, after := a.propose(5 * time.Second)
 	near(t, "first view", after, 200*time.Millisecond)
 	if d := cmp.Diff(map[string]int{"a": 4, "b": 4}, units(v)); d != "" {
 		t.Error(d)
 	}
 	b := newWatch(t, "b", "a", "b")
-	b.r.NoView()
+	b.r.NoView(b.now)
 	if _, after := b.propose(5 * time.Second); after < 450*time.Millisecond {
 		t.Errorf("the second rank proposed after %s", after)
 	}
@@ -459,7 +459,7 @@ func TestPropertyProposalsAreValidAndComeToRest(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		all := []string{"a", "b", "c", "d", "e", "f"}
 		w := newWatch(t, "a", all...)
-		w.r.NoView()
+		w.r.NoView(w.now)
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			id := rapid.SampledFrom(all[1:]).Draw(rt, "who")
 			switch rapid.IntRange(0, 5).Draw(rt, "what") {

@@ -107,6 +107,8 @@ func (f *Fleet) unready(now time.Time) string {
 		return ErrUnhealthy.Error()
 	case f.me.State == MemberDraining:
 		return "draining"
+	case f.stuck != "":
+		return ErrStuck.Error() + ": " + string(f.stuck)
 	case !valid:
 		return "looking at the claims again"
 	case v.Rev == 0:

@@ -91,7 +91,9 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 		return fmt.Errorf("follow claims: %w", err)
 	}
 	pending := cons.CachedInfo().NumPending
-	msgs, err := cons.Messages()
+	// Whoever is told late acts on. A consumer dies with its server without a word:
+	// missed heartbeats tell within about a second, and the client makes a new one.
+	msgs, err := cons.Messages(jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(followBeat))
 	if err != nil {
 		return fmt.Errorf("follow claims: %w", err)
 	}
@@ -144,6 +146,9 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 		}
 	}
 }
+
+// followBeat is how often a quiet subscription shows that it is there.
+const followBeat = 500 * time.Millisecond
 
 // While the heads are loaded, each wait is loadWait long, and mostSilent of them
 // in a row mean that the subscription brings nothing.

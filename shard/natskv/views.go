@@ -29,8 +29,11 @@ func (s *Store) PutView(ctx context.Context, v shard.View, expect uint64) (uint6
 // WatchView implements shard.Views.
 func (s *Store) WatchView(ctx context.Context, seen func(*shard.View)) error {
 	return watch(ctx, s.view, "view", func(e jetstream.KeyValueEntry) (*shard.View, bool) {
-		if e.Key() != viewKey || e.Operation() != jetstream.KeyValuePut {
+		if e.Key() != viewKey {
 			return nil, false
+		}
+		if e.Operation() != jetstream.KeyValuePut {
+			return nil, true // somebody removed it
 		}
 		v, err := shard.DecodeView(e.Value())
 		if err != nil {

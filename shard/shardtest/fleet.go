@@ -86,6 +86,17 @@ func (w *World) Views() []shard.View {
 	return slices.Clone(w.views)
 }
 
+// RemoveView removes the stored view, as an operator may.
+func (w *World) RemoveView() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rev++
+	w.view = nil
+	for f := range w.feedsV {
+		f.push(shard.View{})
+	}
+}
+
 // Link is one instance's connection to the world.
 type Link struct {
 	w *World
@@ -357,6 +368,10 @@ func (l *Link) WatchView(ctx context.Context, seen func(*shard.View)) error {
 	s(first)
 	return f.run(ctx, func(vs []shard.View) {
 		for _, v := range vs {
+			if v.Rev == 0 { // it was removed
+				s(nil)
+				continue
+			}
 			s(&v)
 		}
 	})
