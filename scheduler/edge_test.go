@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"wadm/scheduler/core"
 	"wadm/scheduler/lattice"
 	"wadm/tenancy"
+	"wadm/tenancy/manifest"
 )
 
 // TestACommandThatWaitedTooLongForItsTurnIsNotSent: the decision has given it up
@@ -137,6 +139,49 @@ func TestACommandThatIsKeptBackIsDecidedAnew(t *testing.T) {
 		}
 		cancel()
 		<-done //nolint:errcheck // it was cancelled, so its error says nothing
+	})
+}
+
+// TestACommandTooLargeForTheLedgerFailsAlone: its application fails, the lattice
+// keeps its owner and the other commands go.
+func TestACommandTooLargeForTheLedgerFailsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		image := "big:1"
+		big := &manifest.Manifest{APIVersion: "v1", Kind: "Application", Metadata: manifest.Metadata{Name: "big"}}
+		big.Spec.Components = []manifest.Component{{
+			Name: "big", Type: manifest.TypeComponent, Properties: manifest.Properties{Image: &image},
+			Traits: []manifest.Trait{{Type: manifest.TraitSpreadScaler, Spread: &manifest.SpreadScaler{Instances: 1}}},
+		}}
+		p.apps["big"] = big
+		p.append = func(cmds []lattice.Command) error {
+			if slices.ContainsFunc(cmds, func(c lattice.Command) bool { return c.App == "big" }) {
+				return fmt.Errorf("append: %w", scheduler.ErrTooLarge)
+			}
+			return nil
+		}
+		var sent []string
+		p.send = func(c lattice.Command) lattice.Reply {
+			sent = append(sent, c.App)
+			return lattice.Reply{}
+		}
+		said := map[tenancy.StatusType]bool{}
+		p.status = func(s tenancy.Status) {
+			if strings.Contains(s.Status.Message, "too large") {
+				said[s.Status.Type] = true
+			}
+		}
+		done, cancel := own(t, p, scheduler.Claim{})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if !slices.Equal(sent, []string{"shop"}) || !said[tenancy.StatusFailed] {
+			t.Errorf("sent for %v, statuses about it: %v", sent, said)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the owner ended: %v", err)
+		}
 	})
 }
 

@@ -52,7 +52,12 @@ func (w *worker) carryOut(ctx context.Context, d core.Decision, c cause) error {
 func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) error {
 	t := w.s.startDecision(ctx, w.claim, c, cmds)
 	defer t.end()
-	if err := w.s.deps.Ledger.Append(t.ctx, w.claim, cmds); err != nil {
+	err := w.s.deps.Ledger.Append(t.ctx, w.claim, cmds)
+	if errors.Is(err, ErrTooLarge) {
+		t.failed(err)
+		return w.commandEach(ctx, cmds, c, err)
+	}
+	if err != nil {
 		t.failed(err)
 		return fmt.Errorf("append commands: %w", err)
 	}
@@ -64,6 +69,26 @@ func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) e
 		w.sent[cmd.ID] = sentCommand{kind: cmd.Kind, at: time.Now(), parent: cmd.TraceParent, app: cmd.App}
 		w.task(ctx, &w.sending, func(ctx context.Context) { w.send(ctx, cmd) })
 	}
+	return nil
+}
+
+// commandEach appends commands one by one, because together, or one of them, they
+// don't fit into the ledger. What does not fit alone fails like something that a
+// host refuses: one application's fault must not end the ownership of its lattice.
+func (w *worker) commandEach(ctx context.Context, cmds []lattice.Command, c cause, err error) error {
+	if len(cmds) > 1 {
+		for _, cmd := range cmds {
+			if err := w.command(ctx, []lattice.Command{cmd}, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	cmd := cmds[0]
+	w.log.Error("command is too large to be stored", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "app", cmd.App, "error", err)
+	w.task(ctx, &w.sending, func(ctx context.Context) {
+		w.reply(ctx, cmd, lattice.Reply{Outcome: lattice.Refused, Message: fmt.Sprintf("%s of %s is too large to be stored", cmd.Kind, cmd.Target())})
+	})
 	return nil
 }
 

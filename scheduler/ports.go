@@ -65,7 +65,8 @@ var (
 	ErrFenced = errors.New("fenced by a newer claim")
 	// ErrUnknownOutcome: the write may or may not be stored. The claim must be renewed.
 	ErrUnknownOutcome = errors.New("outcome of the write is unknown")
-	// ErrTooLarge: the state does not fit into the ledger; nothing was stored.
+	// ErrTooLarge: the state, or a command, does not fit into the ledger; nothing
+	// was stored.
 	ErrTooLarge = errors.New("too large to be stored")
 	// ErrUndelivered: nobody listens on the subject of a request.
 	ErrUndelivered = errors.New("nobody listens")

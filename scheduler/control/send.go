@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -141,10 +142,14 @@ func encode(cmd lattice.Command) (rest string, body []byte, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	if body, err = json.Marshal(v); err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	// Escapes for HTML would make a page of it six times as large.
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		return "", nil, fmt.Errorf("encode %s: %w", cmd.Kind, err)
 	}
-	return rest, body, nil
+	return rest, bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // hostSubject checks what every command to one host needs.

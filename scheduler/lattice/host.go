@@ -168,7 +168,7 @@ func (h *Host) HostTime(t time.Time) int64 {
 // inventory that was asked for. A host that was busy tells both in one burst, and
 // the event may come later than the answer, so what it says against the answer is
 // a reason to ask again and no more.
-func (h *Host) unordered(at int64) bool { return at <= h.polled }
+func (h *Host) unordered(at int64) bool { return at < h.polled }
 
 // factTime is the time of the newest fact about a workload on the host.
 func (h *Host) factTime(id Workload) int64 {

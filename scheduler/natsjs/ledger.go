@@ -1,6 +1,7 @@
 package natsjs
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,7 +94,7 @@ func (l *Ledger) Append(ctx context.Context, c scheduler.Claim, cmds []lattice.C
 	encoded := make([][]byte, len(cmds))
 	for i, cmd := range cmds {
 		var err error
-		if encoded[i], err = json.Marshal(cmd); err != nil {
+		if encoded[i], err = encode(cmd); err != nil {
 			return fmt.Errorf("append commands: encode %s: %w", cmd.ID, err)
 		}
 	}
@@ -113,6 +114,16 @@ func (l *Ledger) Append(ctx context.Context, c scheduler.Claim, cmds []lattice.C
 		}
 	}
 	return nil
+}
+
+// encode writes JSON without the escapes that HTML would need: a page of it in a
+// configuration would be six times as large.
+func encode(cmd lattice.Command) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(cmd)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // pack joins encoded values with commas between head and tail, into as many
