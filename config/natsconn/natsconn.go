@@ -57,10 +57,8 @@ type Config struct {
 	// StartTimeout is how long Connect tries. 0 means 30 s.
 	StartTimeout time.Duration
 	// PingInterval is the time between pings, of which two may stay
-	// unanswered. 0 means 400 ms: a server that halts is noticed after 0.8 to
-	// 1.2 s, so that an instance is back on another one before the others, who do
-	// not hear it, suspect it. Shorter, and a busy machine loses connections for no
-	// reason; the longer, the later a mute server is noticed.
+	// unanswered. 0 means 2 s. Below 500 ms, a busy machine loses
+	// connections for no reason; the longer, the later a mute server is noticed.
 	PingInterval time.Duration
 	// NoBuffer makes publishing fail while disconnected, for commands.
 	NoBuffer bool
@@ -85,7 +83,7 @@ func (c Config) WithDefaults() Config {
 		c.StartTimeout = 30 * time.Second
 	}
 	if c.PingInterval == 0 {
-		c.PingInterval = 400 * time.Millisecond
+		c.PingInterval = 2 * time.Second
 	}
 	return c
 }
