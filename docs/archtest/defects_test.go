@@ -11,9 +11,11 @@ import (
 )
 
 var (
-	defectRow  = regexp.MustCompile(`^\| ((?:API-)?D-?\d+) \| (.+) \| (.+) \|$`)
-	defectTest = regexp.MustCompile("^`([a-z/0-9]+) (Test\\w+)(?:/([\\w-]+))?`$")
-	defectFile = regexp.MustCompile("^`([a-z/0-9_]+\\.story)`$")
+	defectRow    = regexp.MustCompile(`^\| ((?:API-)?D-?\d+) \| (.+) \| (.+) \|$`)
+	defectTest   = regexp.MustCompile("^`([a-z/0-9]+) (Test\\w+)(?:/([\\w-]+))?`$")
+	defectFile   = regexp.MustCompile("^`([a-z/0-9_]+\\.story)`$")
+	namedTest    = regexp.MustCompile("`([a-z/0-9]+) (Test\\w+)`")
+	testFunction = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 	// subtestName is how the tables of the tests called TestDefects write a number.
 	subtestName = regexp.MustCompile(`"((?:API-)?D-?\d+)"`)
 )
@@ -82,6 +84,37 @@ func TestEveryKnownDefectIsRuledOutByATest(t *testing.T) {
 			if !used[pkg+" "+m[1]] {
 				t.Errorf("%s tests %s, which has no row that says so", pkg, m[1])
 			}
+		}
+	}
+}
+
+// TestTestsNamedInPagesExist: a page that leans on a test must not outlive it.
+func TestTestsNamedInPagesExist(t *testing.T) {
+	t.Parallel()
+	tests := map[string]bool{}
+	for _, f := range parseModule(t) {
+		if !f.test {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(f.path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range testFunction.FindAllStringSubmatch(string(text), -1) {
+			tests[f.pkg+" "+m[1]] = true
+		}
+	}
+	page, err := os.ReadFile(filepath.Join("..", "explanation", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := namedTest.FindAllStringSubmatch(string(page), -1)
+	if len(named) == 0 {
+		t.Error("the page names no test")
+	}
+	for _, m := range named {
+		if !tests[m[1]+" "+m[2]] {
+			t.Errorf("there is no test %s in %s", m[2], m[1])
 		}
 	}
 }
