@@ -120,6 +120,9 @@ func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) map[mo
 	owner, last := map[shard.Key]shard.MemberID{}, map[shard.Key]Claim{}
 	changed := map[moved]bool{}
 	for _, c := range claims {
+		if c.At.After(r.ended) {
+			break
+		}
 		prev := last[c.Key]
 		last[c.Key] = c
 		if c.Record.State != shard.Held {

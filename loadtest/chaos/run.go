@@ -36,6 +36,8 @@ type runner struct {
 	// spawn starts proxies that end with the run.
 	spawn func(id string) (*instance, error)
 
+	ended time.Time // when everybody was told to leave
+
 	natsBusy sync.Mutex
 
 	mu       sync.Mutex
@@ -116,7 +118,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	cancelProbes := time.AfterFunc(time.Second, cancel)
 	probing.Wait()
 	cancelProbes.Stop()
-	r.wire.rest() // how everybody leaves together is no movement
+	// How everybody leaves together is no movement.
+	r.wire.rest()
+	r.ended = time.Now()
 	r.drainAll(context.WithoutCancel(ctx))
 	r.judge(rep)
 	rep.Took = time.Since(began)
