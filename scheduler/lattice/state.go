@@ -21,7 +21,19 @@ type State struct {
 
 	// holders finds the hosts that run a workload without walking all hosts.
 	holders map[Workload]map[HostID]*Instance
+	// left are the hosts that went a short while ago.
+	left map[HostID]departure
 }
+
+// departure is the host's time of its last word, and the owner's.
+type departure struct {
+	at   int64
+	when time.Time
+}
+
+// remembered is how long what a host said before it went is told from what it says
+// anew: as long as events may be delivered once more.
+const remembered = 3 * time.Minute
 
 // LinkID is the part of a link that tells it from the other links of its source.
 type LinkID struct {
@@ -137,6 +149,7 @@ func NewState() *State {
 		Links:   map[LinkID]Link{},
 		Configs: map[string]ConfigFact{},
 		holders: map[Workload]map[HostID]*Instance{},
+		left:    map[HostID]departure{},
 	}
 }
 
@@ -168,6 +181,10 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 	if h != nil {
 		ch.Woke = h.Silent
 		h.heard(at, now)
+	} else if gone, ok := s.left[ev.Host]; ok && at <= gone.at && now.Sub(gone.when) < remembered && ev.ofHost() {
+		// Delivered once more, it must not bring the host back.
+		ch.Stale = true
+		return ch
 	}
 	switch ev.Kind {
 	case HostStarted:
@@ -175,6 +192,7 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 	case HostStopped:
 		if h != nil && at >= h.started {
 			s.Remove(h.ID, &ch)
+			s.left[ev.Host] = departure{at, now}
 		}
 	case HostHeartbeat:
 		if h != nil && at < h.heartbeat && !h.clockMoved(at, now) {
@@ -241,6 +259,15 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 	slices.SortFunc(ch.Workloads, Workload.Compare)
 	ch.Workloads = slices.Compact(ch.Workloads)
 	return ch
+}
+
+// ofHost tells whether an event is about its host, and not about what all hosts share.
+func (ev *Event) ofHost() bool {
+	switch ev.Kind {
+	case LinkSet, LinkDeleted, LinkSetFailed, ConfigSet, ConfigDeleted:
+		return false
+	}
+	return true
 }
 
 func (s *State) hostStarted(ev Event, at int64, now time.Time, ch *Changes) {
@@ -343,6 +370,8 @@ func (s *State) Remove(id HostID, ch *Changes) {
 		ch.Workloads = append(ch.Workloads, w)
 	}
 	delete(s.Hosts, id)
+	maps.DeleteFunc(s.left, func(_ HostID, d departure) bool { return h.LastSeen.Sub(d.when) >= remembered })
+	s.left[id] = departure{h.heartbeat, h.LastSeen}
 	ch.Host, ch.Left = id, true
 	slices.SortFunc(ch.Workloads, Workload.Compare)
 }
