@@ -177,6 +177,13 @@ func (s *State) overtakenOver(t target, over func(*flight) bool) {
 	s.touch(t)
 }
 
+// overtakenSeen ends the wait for an overtaken update that has shown itself.
+func (s *State) overtakenSeen(t target) {
+	if i := s.obs.Holders(t.Workload)[t.Host]; i != nil && len(s.overtaken[t]) > 0 {
+		s.overtakenOver(t, func(f *flight) bool { return f.cmd.Image == i.Image })
+	}
+}
+
 // touch marks a target for evaluation.
 func (s *State) touch(t target) {
 	switch {
@@ -368,11 +375,7 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 
 func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
 	t := target{Host: ev.Host, Workload: lattice.ComponentOf(ev.Component.ID)}
-	if h := s.obs.Hosts[t.Host]; h != nil {
-		s.overtakenOver(t, func(f *flight) bool {
-			return f.cmd.Image == ev.Component.Image && ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt)
-		})
-	}
+	s.overtakenSeen(t)
 	f := s.flights[t]
 	if f == nil || !s.done(t, f) {
 		return
@@ -393,6 +396,11 @@ func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
 
 // confirmAll lands what a host's own inventory shows to be done.
 func (s *State) confirmAll(host lattice.HostID) {
+	for _, t := range slices.SortedFunc(maps.Keys(s.overtaken), compareTargets) {
+		if t.Host == host {
+			s.overtakenSeen(t)
+		}
+	}
 	for _, t := range slices.SortedFunc(maps.Keys(s.hostFlight[host]), compareTargets) {
 		f := s.hostFlight[host][t]
 		if !s.done(t, f) {
