@@ -9,6 +9,7 @@
 //
 // The tests start NATS in their own process and everything else as processes,
 // which end with them. One story is told from deploy to undeploy on three hosts
-// that all parts of it share, because real components take long to compile. It
-// needs Linux and some ten minutes on two cores.
+// that all parts of it share, because real components take long to compile;
+// another on two hosts with two instances of the server, whose owner of the lattice
+// is lost again and again. They need Linux and some ten minutes on two cores.
 package e2e
