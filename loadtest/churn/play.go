@@ -450,8 +450,10 @@ func (p *player) commandsSince(t time.Time) int {
 	return n
 }
 
-// statusPatience is how long a status may lag behind what the hosts run.
-const statusPatience = 5 * time.Second
+// statusPatience is how long a status may lag behind what the hosts run: an
+// application counts as undeployed when no command without an answer can bring
+// anything of it back, which takes the server's command deadline.
+const statusPatience = 20 * time.Second
 
 // checkStatuses compares what the API says of each application with the outlook.
 func (p *player) checkStatuses(ctx context.Context) error {

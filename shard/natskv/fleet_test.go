@@ -314,7 +314,9 @@ func TestFourInstancesTwoHundredKeysInRealTime(t *testing.T) {
 	f.members = f.members[:3]
 	eventually(t, "three share everything after a stop", whole)
 	t.Logf("three after %s", time.Since(began))
-	if w := f.worst(); w > 500*time.Millisecond {
+	// Well below the silence after which a crash is suspected, on any machine; the
+	// figures are loadtest/chaos's matter.
+	if w := f.worst(); w > 1400*time.Millisecond {
 		t.Errorf("planned stop: worst gap %s", w)
 	}
 	if m := moved(before, f.placement()); m > held+4 {
