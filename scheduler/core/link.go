@@ -183,7 +183,7 @@ func (s *State) sharedReply(t target, f *flight, r lattice.Reply, now time.Time)
 			reason = fmt.Sprintf("no answer to %s", f.cmd.Kind)
 		}
 		s.fail(t, reason, now)
-		if r.Outcome == lattice.Unknown {
+		if s.lookFirst(t, now); r.Outcome == lattice.Unknown {
 			s.mayComeLate(f)
 		}
 		if t.Config != "" {
@@ -218,8 +218,12 @@ func (s *State) sharedReply(t target, f *flight, r lattice.Reply, now time.Time)
 // mayComeLate notes that a command may be carried out, or be carried out once
 // more, long after, by a host that was busy.
 func (s *State) mayComeLate(f *flight) {
-	until := f.cmd.SentAt.Add(s.cfg.CommandDeadline)
-	t := targetOf(&f.cmd)
+	s.lookFirst(targetOf(&f.cmd), f.cmd.SentAt.Add(s.cfg.CommandDeadline))
+}
+
+// lookFirst has a configuration or link read after a moment before it can be
+// forgotten: what is known of it may be wrong.
+func (s *State) lookFirst(t target, until time.Time) {
 	if c := s.configs[t.Config]; c != nil && until.After(c.late) {
 		c.late = until
 	}
@@ -238,6 +242,9 @@ func (s *State) linkDeleted(id lattice.LinkID, now time.Time) {
 			}
 			delete(s.linkChanged, id)
 			delete(s.linkChanged, other)
+			// A list of now may be from before.
+			s.lookFirst(target{Link: id}, now.Add(listLag))
+			s.lookFirst(target{Link: other}, now.Add(listLag))
 			s.ask(Query{Kind: AskLinks}, now)
 			return
 		}

@@ -89,6 +89,8 @@ func (s *State) overdue(t target, f *flight, now time.Time) {
 		s.fail(t, reason, now)
 		if t.Host != "" {
 			s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
+		} else {
+			s.lookFirst(t, now)
 		}
 		return
 	case s.repeatable(t, f, now):
