@@ -233,6 +233,8 @@ func TestEventIsAcknowledgedAfterItsCommandsAreStored(t *testing.T) {
 		}
 		done, cancel := own(t, p, scheduler.Claim{})
 		synctest.Wait()
+		p.events <- scheduler.Delivery{Data: heartbeat(t), Ack: func() {}} // tells the host's clock
+		synctest.Wait()
 		// The command of the start is confirmed, then the instance dies.
 		broken.Store(true)
 		ann := map[string]string{}

@@ -96,7 +96,9 @@ func (h *Host) heard(at int64, now time.Time) {
 	if h.provisional {
 		h.provisional = false
 		h.inventory -= int64(lag)
-		h.polled -= int64(lag)
+		// The lag may be nothing but the delay of this event, so where it stands to the
+		// inventory is not known.
+		h.polled = max(h.polled, at+1)
 		h.labelsAt -= int64(lag)
 		for _, i := range h.Workloads {
 			i.time -= int64(lag)

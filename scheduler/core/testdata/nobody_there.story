@@ -53,10 +53,10 @@ run 60s
 |  40.103 update component three-web@b web:2 (image web:2 replaces web:1)
 |  40.103 scale three-web@a to 2 of web:2 (spread default wants 2 here, 1 run)
 |  40.103 status three: reconciling Scaling component on 2 host(s)
-|  40.104 status two: undeployed Manifest has been undeployed
 |  40.104 scale three-web@b to 2 of web:2 (spread default wants 2 here, 1 run)
 |  40.105 status three: reconciling Scaling component on 1 host(s)
 |  40.105 delete config one-c (nothing uses the configuration any more)
+|  40.105 status two: undeployed Manifest has been undeployed
 |  40.106 status one: undeployed Manifest has been undeployed
 |  40.106 status three: deployed 
 show

@@ -38,7 +38,7 @@ run 30s
 |  31.102 scale shop-web@a to 0 of web:1 (no deployed application wants shop-web of application "shop")
 |  31.102 scale shop-web@b to 0 of web:1 (no deployed application wants shop-web of application "shop")
 |  31.102 status shop: reconciling Manifest is being undeployed
-|  31.104 status shop: undeployed Manifest has been undeployed
+|  31.105 status shop: undeployed Manifest has been undeployed
 show
 | on a: 
 | on b: 
