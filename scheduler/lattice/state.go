@@ -276,6 +276,11 @@ func (s *State) hostStarted(ev Event, at int64, now time.Time, ch *Changes) {
 			ch.Stale = true
 			return
 		}
+		if h.unordered(at) {
+			// It may be the start of the process that has answered since.
+			ch.Stale, ch.AskInventory = true, true
+			return
+		}
 		// The same id again: a restart, nothing of before is left.
 		s.Remove(ev.Host, ch)
 		ch.Left = false
