@@ -174,7 +174,13 @@ func (s *server) run(ctx context.Context) error {
 	front, fctx := errgroup.WithContext(open)
 	front.Go(func() error { return part(fctx, "API", s.api.Run(fctx)) })
 	front.Go(func() error { return part(fctx, "discovery", s.discover(fctx)) })
-	front.Go(func() error { return part(fctx, "fleet", s.fleet.Run(fctx, held.own(s.own))) })
+	front.Go(func() error {
+		// Its error counts after the end of fctx too: lattices were not handed over.
+		if err := s.fleet.Run(fctx, held.own(s.own)); err != nil && !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("fleet ended: %w", err)
+		}
+		return nil
+	})
 	g.Go(func() error {
 		defer stop()
 		return front.Wait()

@@ -3,6 +3,7 @@ package natsjs
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -140,8 +141,15 @@ func (p *Statuses) Publish(ctx context.Context, key tenancy.LatticeKey, app stri
 func (p *Statuses) told(ctx context.Context, subject string, data []byte) bool {
 	limited, cancel := context.WithTimeout(ctx, p.s.cfg.AppendTimeout)
 	defer cancel()
-	m, err := p.s.nc.RequestWithContext(limited, p.s.api+"DIRECT.GET."+p.s.cfg.Status+"."+subject, nil)
-	return err == nil && header(m, "Status") == "" && header(m, "Nats-Subject") == subject && bytes.Equal(m.Data, data)
+	body, err := json.Marshal(getRequest{LastFor: subject})
+	if err != nil {
+		return false
+	}
+	m, err := p.s.nc.RequestWithContext(limited, p.s.api+"STREAM.MSG.GET."+p.s.cfg.Status, body)
+	var answer struct {
+		Message *stored `json:"message"`
+	}
+	return err == nil && json.Unmarshal(m.Data, &answer) == nil && answer.Message != nil && bytes.Equal(answer.Message.Data, data)
 }
 
 // store publishes one status until the stream has it.
