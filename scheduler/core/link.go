@@ -177,24 +177,22 @@ func (s *State) reportLink(id lattice.LinkID, l *linkTarget, now time.Time) {
 // done when they are answered, and idempotent, so everything but a clear success
 // is simply compared and asked again after a wait.
 func (s *State) sharedReply(t target, f *flight, r lattice.Reply, now time.Time) {
+	if r.Outcome == lattice.Unknown || now.Sub(f.cmd.SentAt) > promptly {
+		s.mayComeLate(f)
+	}
 	if r.Outcome != lattice.Accepted {
 		reason := r.Message
 		if reason == "" {
 			reason = fmt.Sprintf("no answer to %s", f.cmd.Kind)
 		}
 		s.fail(t, reason, now)
-		if s.lookFirst(t, now); r.Outcome == lattice.Unknown {
-			s.mayComeLate(f)
-		}
+		s.lookFirst(t, now)
 		if t.Config != "" {
 			s.ask(Query{Kind: AskConfig, Config: t.Config}, now)
 		} else {
 			s.ask(Query{Kind: AskLinks}, now)
 		}
 		return
-	}
-	if now.Sub(f.cmd.SentAt) > promptly {
-		s.mayComeLate(f)
 	}
 	switch f.cmd.Kind {
 	case lattice.PutLink:
