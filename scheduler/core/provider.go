@@ -97,7 +97,7 @@ func (p *placement) outdated(pl *place) bool {
 // runProviders starts and stops. Providers can't be updated in place: where a
 // second host is free the new one starts there before the old one stops, else
 // the old one is stopped and started again; one at a time in either case, and
-// none is stopped for an image that could not be started.
+// none is stopped for an image that could not be started anywhere.
 func (p *placement) runProviders() {
 	for _, c := range p.claims {
 		if c.sc.fixed == nil {
@@ -122,7 +122,9 @@ func (p *placement) runProviders() {
 // replaceProviders moves one step towards a claim without outdated providers.
 func (p *placement) replaceProviders(c *claim) {
 	var old *place
+	proven := false
 	for _, pl := range c.places {
+		proven = proven || pl.inst != nil && !p.outdated(pl)
 		if pl.fl != nil || pl.inst == nil && pl.want > 0 {
 			// A step is under way, or instances are missing: no further one now.
 			return
@@ -149,7 +151,7 @@ func (p *placement) replaceProviders(c *claim) {
 			return
 		}
 	}
-	if !p.hasFailed(c.sc.image) {
+	if proven || !p.hasFailed(c.sc.image) {
 		p.stopProvider(old, fmt.Sprintf("makes room for image %s with its configuration", c.sc.image))
 	}
 }
