@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -263,7 +264,8 @@ func (a *app) linkScaler(l *manifest.Link, source, target lattice.WorkloadID, ow
 		name = *l.Name
 	}
 	link := lattice.Link{
-		Source: source, Target: target, Name: name, Namespace: l.Namespace, Package: l.Package,
+		// A host takes an empty name for the default one.
+		Source: source, Target: target, Name: cmp.Or(name, defaultLink), Namespace: l.Namespace, Package: l.Package,
 		Interfaces: slices.Clone(l.Interfaces), SourceConfig: []string{},
 		TargetConfig: a.claimConfigs(l.Target.Config, l.Target.Secrets, policies),
 	}

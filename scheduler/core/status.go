@@ -98,7 +98,11 @@ func (p *placement) reportScaler(sc *scaler) {
 			}
 			short = true
 		}
-		outstanding = outstanding || short
+		if outstanding = outstanding || short; outstanding && moving == 0 && len(waiting) == 0 {
+			if why := p.soon(c); why != "" {
+				waiting = append(waiting, why)
+			}
+		}
 	}
 	// A failure on a host that carries no claim now, because the start did not work.
 	for id := range p.s.unitBackoff[p.u.id] {

@@ -321,8 +321,12 @@ func parseApp(t *testing.T, name string, block []string) *manifest.Manifest {
 			ns, rest, _ := strings.Cut(f[3], ":")
 			pkg, iface, _ := strings.Cut(rest, "/")
 			l := &manifest.Link{Namespace: ns, Package: pkg, Interfaces: strings.Split(iface, ","), Target: manifest.LinkTarget{Name: f[2]}}
-			if _, c, _ := workloadOptions(t, f[4:]); len(c) > 0 {
-				l.Source = &manifest.LinkEnd{Config: c}
+			opts, configs, _ := workloadOptions(t, f[4:])
+			if len(configs) > 0 {
+				l.Source = &manifest.LinkEnd{Config: configs}
+			}
+			if name, named := opts["name"]; named {
+				l.Name = &name
 			}
 			c := &m.Spec.Components[at[f[1]]]
 			c.Traits = append(c.Traits, manifest.Trait{Type: manifest.TraitLink, Link: l})
