@@ -124,7 +124,7 @@ func (p *placement) replaceProviders(c *claim) {
 	var old *place
 	proven := false
 	for _, pl := range c.places {
-		proven = proven || pl.inst != nil && !p.outdated(pl)
+		proven = proven || pl.inst != nil && c.sc.matchesImage(pl.inst.Image)
 		if pl.fl != nil || pl.inst == nil && pl.want > 0 {
 			// A step is under way, or instances are missing: no further one now.
 			return
