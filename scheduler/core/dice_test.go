@@ -151,7 +151,8 @@ func drawOperation(d dice, w *world) {
 		w.logf("-- remove %s@%s", x.ID, h.id)
 		w.removeByHand(h, x)
 	case op == 10 && h != nil:
-		h.busy = w.now.Add(time.Duration(d.between(1, 40, "seconds")) * time.Second)
+		// A host that is busy gets no less so: it does things in the order it was asked.
+		h.busy = later(h.busy, w.now.Add(time.Duration(d.between(1, 40, "seconds"))*time.Second))
 		w.logf("-- mute %s until %.3f", h.id, h.busy.Sub(start).Seconds())
 	case op == 11:
 		w.logf("-- restart")
