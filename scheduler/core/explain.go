@@ -228,14 +228,15 @@ func (s *State) explainUnit(x *ScalerExplanation, sc *scaler, now time.Time) {
 	p.widen()
 	kept := map[lattice.HostID]bool{}
 	for _, pl := range p.list {
-		kept[pl.host.ID] = pl.claim != nil
+		kept[pl.host.ID] = pl.claim != nil && pl.inst != nil
 	}
 	p.spread()
 	for _, c := range p.claims {
 		if c.sc != sc {
 			continue
 		}
-		y := SpreadExplanation{Name: c.sp.name, Requirements: c.sp.labels, Wanted: c.sp.count}
+		// Providers that someone else runs count.
+		y := SpreadExplanation{Name: c.sp.name, Requirements: c.sp.labels, Wanted: c.sp.count, Have: c.foreign}
 		for _, pl := range c.places {
 			if pl.inst != nil {
 				y.Have += uint64(pl.inst.Max)

@@ -53,6 +53,8 @@ type backoff struct {
 	next     time.Time
 	reason   string
 	image    string
+	// scaler is the rule that failed: image and configuration names are in its id.
+	scaler string
 }
 
 // askAfter is how long a command may be quiet before its host is asked.
@@ -230,7 +232,7 @@ func (s *State) fail(t target, reason string, now time.Time) {
 		b = &backoff{image: f.cmd.Image}
 	}
 	b.failures++
-	b.reason = reason
+	b.reason, b.scaler = reason, f.cmd.Scaler
 	b.next = now.Add(s.delay(t, b.failures))
 	s.rest(t, b)
 }
@@ -238,7 +240,7 @@ func (s *State) fail(t target, reason string, now time.Time) {
 // postpone lands a command that has not happened and will not.
 func (s *State) postpone(t target, f *flight, reason string, now time.Time) {
 	s.land(t)
-	s.rest(t, &backoff{failures: 1, next: now.Add(s.cfg.BackoffMin), reason: reason, image: f.cmd.Image})
+	s.rest(t, &backoff{failures: 1, next: now.Add(s.cfg.BackoffMin), reason: reason, image: f.cmd.Image, scaler: f.cmd.Scaler})
 }
 
 // rest makes a target wait.

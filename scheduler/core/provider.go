@@ -97,7 +97,7 @@ func (p *placement) outdated(pl *place) bool {
 // runProviders starts and stops. Providers can't be updated in place: where a
 // second host is free the new one starts there before the old one stops, else
 // the old one is stopped and started again; one at a time in either case, and
-// none is stopped for an image that could not be started anywhere.
+// none is stopped for what could not be started where it can be tried again.
 func (p *placement) runProviders() {
 	for _, c := range p.claims {
 		if c.sc.fixed == nil {
@@ -124,7 +124,7 @@ func (p *placement) replaceProviders(c *claim) {
 	var old *place
 	proven := false
 	for _, pl := range c.places {
-		proven = proven || pl.inst != nil && c.sc.matchesImage(pl.inst.Image)
+		proven = proven || pl.inst != nil && !p.outdated(pl)
 		if pl.fl != nil || pl.inst == nil && pl.want > 0 {
 			// A step is under way, or instances are missing: no further one now.
 			return
@@ -151,16 +151,17 @@ func (p *placement) replaceProviders(c *claim) {
 			return
 		}
 	}
-	if proven || !p.hasFailed(c.sc.image) {
+	if proven || !p.hasFailed(c) {
 		p.stopProvider(old, fmt.Sprintf("makes room for image %s with its configuration", c.sc.image))
 	}
 }
 
-// hasFailed tells whether the last start of an image has failed on some host,
-// however long ago.
-func (p *placement) hasFailed(image string) bool {
-	for _, b := range p.waits {
-		if b.image == image {
+// hasFailed tells whether the last start of a claim's image with its configuration
+// has failed, however long ago, on a host that is free to try it again.
+func (p *placement) hasFailed(c *claim) bool {
+	for id, b := range p.waits {
+		h := p.s.obs.Hosts[id]
+		if b.scaler == c.sc.id && h != nil && c.eligible(h) && h.Workloads[p.u.id] == nil {
 			return true
 		}
 	}

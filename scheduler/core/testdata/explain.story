@@ -160,7 +160,7 @@ explain shop
 |        "wanted": 1,
 |        "have": 0,
 |        "state": "starting",
-|        "why": "kept"
+|        "why": "least-loaded"
 |       }
 |      ],
 |      "excluded": [
