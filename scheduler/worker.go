@@ -363,7 +363,13 @@ func (w *worker) save(ctx context.Context, state []byte) error {
 		w.hostless = true
 		w.log.Warn("lattice is too large for a whole snapshot; a successor has to ask all of its hosts", "bytes", len(state), "error", err)
 		w.state.OmitHosts()
-		err = w.s.deps.Ledger.SaveState(ctx, w.claim, w.state.Snapshot())
+		state = w.state.Snapshot()
+		err = w.s.deps.Ledger.SaveState(ctx, w.claim, state)
+	}
+	if errors.Is(err, ErrTooLarge) {
+		// Better a successor that knows less than no owner.
+		w.log.Error("not even what is ours fits into a snapshot; a successor does not know it", "bytes", len(state), "error", err)
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("save state: %w", err)
