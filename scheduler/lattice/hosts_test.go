@@ -53,3 +53,32 @@ func TestWhatAHostSaidBeforeItsInventoryDoesNotUndoIt(t *testing.T) {
 		t.Error("a list from after the answer was not believed")
 	}
 }
+
+// TestALateStartIsNoRestart: the host has answered since, and was asked for work.
+func TestALateStartIsNoRestart(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
+	st := lattice.NewState()
+	var ch lattice.Changes
+	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}, at(1), at(1.1), &ch)
+	late := lattice.Event{Kind: lattice.HostStarted, Host: "H", Time: at(0.5), Inventory: lattice.Inventory{Host: "H"}}
+	if ch := st.Fold(late, at(4)); ch.Joined || !ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
+		t.Errorf("%+v, has %v", ch, st.Hosts["H"].Workloads)
+	}
+}
+
+// TestAFirstHeartbeatThatIsLateUndoesNothing: a new owner cannot tell its delay from
+// the offset of the host's clock.
+func TestAFirstHeartbeatThatIsLateUndoesNothing(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
+	st := lattice.NewState()
+	var ch lattice.Changes
+	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}, at(10), at(10.01), &ch)
+	late := lattice.Event{Kind: lattice.HostHeartbeat, Host: "H", Time: at(9.9), Inventory: lattice.Inventory{Host: "H"}}
+	if ch := st.Fold(late, at(13)); !ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
+		t.Errorf("%+v, has %v", ch, st.Hosts["H"].Workloads)
+	}
+}
