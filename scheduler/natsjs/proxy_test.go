@@ -18,6 +18,8 @@ import (
 type wire struct {
 	// dropAnswers loses what the server says, dropRequests what the client says.
 	dropAnswers, dropRequests atomic.Bool
+	// onRequest, if not nil, sees what the client says before the server does.
+	onRequest atomic.Pointer[func([]byte)]
 	// refuse lets nobody connect.
 	refuse atomic.Bool
 
@@ -52,6 +54,9 @@ func proxied(t testing.TB, srv *natstest.Server) (*nats.Conn, *wire) {
 			if err != nil {
 				_ = dst.Close()
 				return
+			}
+			if see := w.onRequest.Load(); see != nil && drop == &w.dropRequests {
+				(*see)(buf[:n])
 			}
 			if drop.Load() {
 				continue
