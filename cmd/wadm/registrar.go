@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +28,7 @@ type registrar struct {
 
 	mu    sync.Mutex
 	known map[shard.Key]bool
-	// wanted are to be registered; kick has room for one and tells that there are some.
+	// wanted are to be registered, or being so; kick has room for one and tells that there are some.
 	wanted map[shard.Key]bool
 	kick   chan struct{}
 	// listed is closed once the first list is complete.
@@ -94,16 +96,16 @@ func (r *registrar) run(ctx context.Context) error {
 
 func (r *registrar) registerWanted(ctx context.Context) {
 	r.mu.Lock()
-	wanted := r.wanted
-	r.wanted = map[shard.Key]bool{}
+	wanted := slices.Collect(maps.Keys(r.wanted))
 	r.mu.Unlock()
 	var g errgroup.Group
 	g.SetLimit(registering)
-	for k := range wanted {
-		if r.knows(k) {
-			continue
-		}
+	for _, k := range wanted {
 		g.Go(func() error {
+			defer r.done(k)
+			if r.knows(k) {
+				return nil
+			}
 			if err := r.registry.Register(ctx, k); err != nil && ctx.Err() == nil {
 				r.log.Warn("lattice not registered; it will be seen again", "key", string(k), "error", err)
 			}
@@ -111,6 +113,13 @@ func (r *registrar) registerWanted(ctx context.Context) {
 		})
 	}
 	_ = g.Wait() // its jobs return nil
+}
+
+// done takes a lattice off the wanted ones, whose registering has ended.
+func (r *registrar) done(k shard.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.wanted, k)
 }
 
 func (r *registrar) follow(ctx context.Context) error {
