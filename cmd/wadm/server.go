@@ -115,7 +115,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 		bucket := func(name string) string { return "KV_" + cfg.Storage.Stream(name) }
 		return natsconn.KeepStreams(ctx, js, log,
 			// A ledger that counts anew is noticed by the fleet, which claims everything anew.
-			natsconn.Kept{Name: cfg.Storage.Stream(natskv.DefaultLedger), MayCountAnew: true, Made: func(ctx context.Context) { streams.LearnLedger(ctx) }},
+			natsconn.Kept{Name: cfg.Storage.Stream(natskv.DefaultLedger), MayCountAnew: true, Made: streams.LearnLedger},
 			natsconn.Kept{Name: bucket(natskv.DefaultLattices)},
 			natsconn.Kept{Name: bucket(natskv.DefaultMembers)},
 			natsconn.Kept{Name: bucket(natskv.DefaultView)},

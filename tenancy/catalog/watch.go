@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -114,25 +113,16 @@ func (c *Catalog) follow(ctx context.Context) error {
 			c.log.Info("reading the index of applications again")
 			try = 0
 		default:
-			if c.lost(err) {
-				// Nobody restores a bucket within moments.
-				t := time.NewTimer(time.Second)
-				select {
-				case <-t.C:
-				case <-ctx.Done():
-					t.Stop()
-				}
-			}
+			c.lost(err)
 		}
 		pause(ctx, try)
 	}
 	return nil
 }
 
-// lost notes why changes are not followed, and says so once per reason. It tells
-// whether the bucket is gone.
-func (c *Catalog) lost(err error) (gone bool) {
-	gone = errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrStreamNotFound)
+// lost notes why changes are not followed, and says so once per reason.
+func (c *Catalog) lost(err error) {
+	gone := errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrStreamNotFound)
 	if gone {
 		err = fmt.Errorf("bucket %s: %w", c.cfg.Bucket, ErrLost)
 	}
@@ -148,7 +138,6 @@ func (c *Catalog) lost(err error) (gone bool) {
 	default:
 		c.log.Warn("following the catalog failed; trying again", "error", err)
 	}
-	return gone
 }
 
 // errListAgain ends followOnce without anything being wrong.
