@@ -17,6 +17,9 @@ var ErrCountsAnew = errors.New("stream was replaced and counts anew")
 const (
 	// keepEvery is the time between two looks at the streams that are kept.
 	keepEvery = 5 * time.Second
+	// keepSoon is that time until each has been seen once: what is deleted before
+	// cannot be made as it was.
+	keepSoon = 100 * time.Millisecond
 	// keepSettle is how long a stream must stay away before it is made again: a
 	// server lists a deleted stream no more before it removes its files.
 	keepSettle = 2 * time.Second
@@ -55,14 +58,19 @@ func KeepStreams(ctx context.Context, js jetstream.JetStream, log *slog.Logger, 
 	for i, s := range streams {
 		all[i] = &kept{Kept: s}
 	}
-	t := time.NewTicker(keepEvery)
+	t := time.NewTimer(keepEvery)
 	defer t.Stop()
 	for {
+		next := keepEvery
 		for _, k := range all {
 			if err := k.look(ctx, js, log); err != nil {
 				return err
 			}
+			if k.config.Name == "" {
+				next = keepSoon
+			}
 		}
+		t.Reset(next)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
