@@ -45,6 +45,8 @@ type flight struct {
 	repeatAt time.Time
 	// executed: the host has told that it did it, though not yet what came of it.
 	executed bool
+	// unclear: until then an event may tell of an older command of a previous owner.
+	unclear time.Time
 }
 
 // backoff is the wait after failures of a target.
@@ -201,7 +203,8 @@ func (s *State) touch(t target) {
 // adopt takes over a command of a previous owner whose outcome is not known: it
 // may still happen, so it is not contradicted before its deadline.
 func (s *State) adopt(c lattice.Command, now time.Time) {
-	f := &flight{cmd: c, deadline: c.SentAt.Add(s.cfg.CommandDeadline), askAt: now, change: true, repeatAt: now.Add(askAfter)}
+	deadline := c.SentAt.Add(s.cfg.CommandDeadline)
+	f := &flight{cmd: c, deadline: deadline, unclear: deadline, askAt: now, change: true, repeatAt: now.Add(askAfter)}
 	t := targetOf(&c)
 	if !f.deadline.After(now) || t.Host == "" {
 		// Links and configurations are idempotent and quick: they are just compared again.
@@ -390,7 +393,7 @@ func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
 		s.succeed(t)
 		return
 	}
-	if h := s.obs.Hosts[t.Host]; h != nil && ev.Component.Max == f.cmd.Count && ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt) {
+	if h := s.obs.Hosts[t.Host]; h != nil && !now.Before(f.unclear) && ev.Component.Max == f.cmd.Count && ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt) {
 		f.executed = true
 	}
 	s.ask(Query{Kind: AskInventory, Host: t.Host}, now)

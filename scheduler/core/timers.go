@@ -95,9 +95,9 @@ func (s *State) overdue(t target, f *flight, now time.Time) {
 		return
 	case s.repeatable(t, f, now):
 		// The predecessor may have stored it and died before it sent it.
-		c := f.cmd
 		s.land(t)
-		s.issue(c, true, now)
+		s.issue(f.cmd, true, now)
+		s.flights[t].unclear = f.unclear
 		return
 	default:
 		f.askAt = now.Add(askAfter)
