@@ -6,8 +6,14 @@ import (
 	"time"
 )
 
-// DefaultHeartbeat is the interval assumed until a host's own is learned.
-const DefaultHeartbeat = 30 * time.Second
+const (
+	// DefaultHeartbeat is the interval assumed until a host's own is learned, and the
+	// most that is believed before the median can bear an outlier.
+	DefaultHeartbeat = 30 * time.Second
+	// MaxHeartbeat is the longest interval that is believed. A host that speaks less
+	// often counts as silent meanwhile and is asked, which it answers.
+	MaxHeartbeat = 2 * time.Minute
+)
 
 // Host is one host as observed.
 type Host struct {
@@ -44,9 +50,10 @@ type Host struct {
 	// provisional: the times were taken from the owner's clock, because no event
 	// had shown the host's yet. They are moved when one does.
 	provisional bool
-	// gaps are the last gaps between heartbeats.
-	gaps  [5]time.Duration
-	nGaps int
+	// gaps are the last gaps between heartbeats, beatSeen is when the last one arrived.
+	gaps     [5]time.Duration
+	nGaps    int
+	beatSeen time.Time
 	// pastBeat is the time of a heartbeat older than the one before it, pastSeen
 	// when it arrived.
 	pastBeat int64
@@ -115,11 +122,13 @@ const minGap = 500 * time.Millisecond
 
 func (h *Host) beat(at int64, now time.Time) {
 	h.heard(at, now)
-	if gap := time.Duration(at - h.heartbeat); h.heartbeat != 0 && gap >= minGap {
+	// The shorter of the two: the host's clock may jump ahead, and a delay may end. One
+	// that is too short costs a question, one that is too long keeps a dead host.
+	if gap := min(time.Duration(at-h.heartbeat), now.Sub(h.beatSeen)); h.heartbeat != 0 && gap >= minGap {
 		h.gaps[h.nGaps%len(h.gaps)] = gap
 		h.nGaps++
 	}
-	h.heartbeat = max(h.heartbeat, at)
+	h.heartbeat, h.beatSeen = max(h.heartbeat, at), now
 	h.pastBeat = 0
 }
 
@@ -145,7 +154,8 @@ func (h *Host) clockMoved(at int64, now time.Time) bool {
 // SetDigest notes that the heartbeat with this digest has been folded in full.
 func (h *Host) SetDigest(d uint64) { h.digest = d }
 
-// Interval is the host's heartbeat interval: the median of recent gaps.
+// Interval is the host's heartbeat interval: the median of recent gaps, at most
+// DefaultHeartbeat while fewer than three are known and MaxHeartbeat ever.
 func (h *Host) Interval() time.Duration {
 	n := min(h.nGaps, len(h.gaps))
 	if n == 0 {
@@ -154,7 +164,11 @@ func (h *Host) Interval() time.Duration {
 	var sorted [len(h.gaps)]time.Duration
 	copy(sorted[:], h.gaps[:n])
 	slices.Sort(sorted[:n])
-	return sorted[n/2]
+	most := MaxHeartbeat
+	if n < 3 {
+		most = DefaultHeartbeat
+	}
+	return min(sorted[n/2], most)
 }
 
 // HostTime converts a moment of the owner's clock to a lower bound of the host's

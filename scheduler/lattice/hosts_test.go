@@ -82,3 +82,35 @@ func TestAFirstHeartbeatThatIsLateUndoesNothing(t *testing.T) {
 		t.Errorf("%+v, has %v", ch, st.Hosts["H"].Workloads)
 	}
 }
+
+// TestAnIntervalIsNoLongerThanTheSilenceThatWasSeen: a host's clock that is set
+// ahead makes a gap of hours, a host that compiles one of minutes.
+func TestAnIntervalIsNoLongerThanTheSilenceThatWasSeen(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	type beat struct{ arrives, ahead time.Duration } // since begin; of the host's clock
+	s := time.Second
+	for name, tc := range map[string]struct {
+		beats []beat
+		want  time.Duration
+	}{
+		"regular":                {[]beat{{0, 0}, {10 * s, 0}, {20 * s, 0}}, 10 * s},
+		"ahead at the second":    {[]beat{{0, 0}, {30 * s, 24 * time.Hour}}, 30 * s},
+		"ahead, of a short one":  {[]beat{{0, 0}, {10 * s, time.Hour}}, 10 * s},
+		"ahead again and again":  {[]beat{{0, 0}, {30 * s, time.Hour}, {60 * s, 2 * time.Hour}, {90 * s, 3 * time.Hour}}, 30 * s},
+		"far ahead from 1970":    {[]beat{{0, -begin.Sub(time.Unix(1, 0))}, {30 * s, 0}}, 30 * s},
+		"mute from the first on": {[]beat{{0, 0}, {100 * s, 0}, {200 * s, 0}}, 30 * s},
+		"long":                   {[]beat{{0, 0}, {60 * s, 0}, {120 * s, 0}, {180 * s, 0}}, 60 * s},
+		"too long":               {[]beat{{0, 0}, {600 * s, 0}, {1200 * s, 0}, {1800 * s, 0}}, 120 * s},
+		"a burst after a delay":  {[]beat{{60 * s, -60 * s}, {60 * s, -30 * s}, {60 * s, 0}}, 30 * s},
+	} {
+		st := lattice.NewState()
+		for _, b := range tc.beats {
+			now := begin.Add(b.arrives)
+			st.Fold(lattice.Event{Kind: lattice.HostHeartbeat, Host: "H", Time: now.Add(b.ahead), Inventory: lattice.Inventory{Host: "H"}}, now)
+		}
+		if h := st.Hosts["H"]; h.Interval() != tc.want || !h.LastSeen.Equal(begin.Add(tc.beats[len(tc.beats)-1].arrives)) {
+			t.Errorf("%s: interval %v, want %v; last seen %v", name, h.Interval(), tc.want, h.LastSeen)
+		}
+	}
+}

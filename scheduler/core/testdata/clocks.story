@@ -34,3 +34,19 @@ run 1s
 show
 | on a: shop-web=2/web:1/default
 | on b: shop-web=2/web:1/default
+# A clock is set ahead by a day between the first heartbeats: the host is lost two
+# intervals and a second after its last word, as any other.
+host c zone=c
+deploy edge
+  component gate image=gate:1 instances=1 spread=c:zone=c
+|  91.000 status edge: failed Could not satisfy spread c for gate:1, 0/1 eligible hosts found.
+run 15s
+|  91.000 scale edge-gate@c to 1 of gate:1 (spread c wants 1 here, nothing runs)
+|  91.000 status edge: reconciling Scaling component on 1 host(s)
+|  91.001 status edge: deployed 
+clock c 24h
+run 5500ms
+mute c 10m
+run 20400ms
+run 200ms
+| 132.000 status edge: failed Could not satisfy spread c for gate:1, 0/1 eligible hosts found.
