@@ -307,3 +307,42 @@ func TestCommandsThatWaitCostNoGoroutine(t *testing.T) {
 		}
 	})
 }
+
+// dotted has no host that could be asked for a configuration.
+type dotted struct{ *ports }
+
+func (d dotted) Config(context.Context, tenancy.LatticeKey, string) (map[string]string, bool, error) {
+	d.note("config")
+	return nil, false, tenancy.ErrBadName
+}
+
+// TestAConfigurationNoHostCanHaveDoesNotExist: upstream takes the manifest, and
+// every host refuses the question.
+func TestAConfigurationNoHostCanHaveDoesNotExist(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := dotted{newPorts()}
+		p.apps["shop"].Spec.Components[0].Properties.Config = []manifest.Config{{Name: "a.b"}}
+		var last tenancy.StatusInfo
+		p.status = func(s tenancy.Status) { last = s.Status }
+		s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p, Log: slog.New(slog.DiscardHandler)}, scheduler.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 7}) }()
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if n := p.count("config"); n == 0 || n > 2 {
+			t.Errorf("asked %d times", n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if last.Type != tenancy.StatusFailed || !strings.Contains(last.Message, "a.b does not exist") {
+			t.Errorf("status %+v", last)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 
 	"wadm/scheduler/core"
 	"wadm/scheduler/lattice"
+	"wadm/tenancy"
 )
 
 // carryOut does what a decision asks for, in the order that makes a crash at any
@@ -176,6 +177,10 @@ func (w *worker) ask(ctx context.Context, q core.Query, expected []lattice.HostI
 		return func(st *core.State, now time.Time) core.Decision { return st.LinksListed(links, now) }
 	default:
 		value, ok, err := hosts.Config(ctx, key, q.Config)
+		if errors.Is(err, tenancy.ErrBadName) {
+			// No host can be told to store it, so it does not exist, today or tomorrow.
+			err = nil
+		}
 		if err != nil {
 			return func(st *core.State, now time.Time) core.Decision { return st.ConfigFailed(q.Config, now) }
 		}

@@ -118,7 +118,8 @@ type Hosts interface {
 	Inventory(ctx context.Context, key tenancy.LatticeKey, host lattice.HostID) (lattice.Inventory, error)
 	// Links lists the links known to the host that answers.
 	Links(ctx context.Context, key tenancy.LatticeKey) ([]lattice.Link, error)
-	// Config reads a configuration; ok is false when it does not exist.
+	// Config reads a configuration; ok is false when it does not exist. A name that
+	// hosts can't be asked for is tenancy.ErrBadName.
 	Config(ctx context.Context, key tenancy.LatticeKey, name string) (value map[string]string, ok bool, err error)
 }
 
