@@ -201,7 +201,7 @@ func (h *Host) Inventory() Inventory {
 	for _, w := range slices.SortedFunc(maps.Keys(h.Workloads), Workload.Compare) {
 		i := h.Workloads[w]
 		if w.Provider {
-			inv.Providers = append(inv.Providers, Provider{ID: w.ID, Image: i.Image, Annotations: i.Annotations})
+			inv.Providers = append(inv.Providers, Provider{ID: w.ID, Image: i.Image, Annotations: i.Annotations, Health: i.Health})
 		} else {
 			inv.Components = append(inv.Components, Component{ID: w.ID, Image: i.Image, Annotations: i.Annotations, Max: i.Max})
 		}

@@ -326,7 +326,7 @@ func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
 	}
 	for _, p := range inv.Providers {
 		listed[ProviderOf(p.ID)] = true
-		s.set(h, ProviderOf(p.ID), Instance{Image: p.Image, Annotations: p.Annotations, Max: 1}, at, ch)
+		s.set(h, ProviderOf(p.ID), Instance{Image: p.Image, Annotations: p.Annotations, Max: 1, Health: p.Health}, at, ch)
 	}
 	for id := range h.Workloads {
 		if !listed[id] && h.factTime(id) <= at {

@@ -51,6 +51,8 @@ type Provider struct {
 	ID          WorkloadID
 	Image       string
 	Annotations map[string]string
+	// Health is what an earlier owner knew; hosts list none.
+	Health Health `json:",omitempty"`
 }
 
 // Link is a named, configured connection from a source to a target.

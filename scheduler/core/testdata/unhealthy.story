@@ -12,3 +12,16 @@ run 10s
 health shop-http@a passed
 run 10s
 |  20.000 status shop: deployed 
+# It fails again, and a new owner knows.
+health shop-http@a failed
+run 10s
+|  30.000 status shop: failed Unhealthy provider on 1 host(s)
+restart
+run 10s
+|  40.102 status shop: failed Unhealthy provider on 1 host(s)
+health shop-http@a passed
+run 10s
+|  50.000 status shop: deployed 
+restart
+run 10s
+|  60.102 status shop: deployed 
