@@ -54,7 +54,7 @@ type Host struct {
 	gaps     [5]time.Duration
 	nGaps    int
 	beatSeen time.Time
-	// pastBeat is the time of a heartbeat older than the one before it, pastSeen
+	// pastBeat is the time of a late heartbeat, zero when the last was not, pastSeen
 	// when it arrived.
 	pastBeat int64
 	pastSeen time.Time
@@ -129,12 +129,22 @@ func (h *Host) beat(at int64, now time.Time) {
 		h.nGaps++
 	}
 	h.heartbeat, h.beatSeen = max(h.heartbeat, at), now
-	h.pastBeat = 0
+}
+
+// maxDelay is how much longer than its fastest event a heartbeat may have taken
+// before the host's clock is suspected. A smaller step back hides nothing for
+// longer than to the heartbeat after the next; a smaller bound would have a server
+// under load ask all hosts.
+const maxDelay = 2 * time.Second
+
+// late tells whether a heartbeat was delayed, or the host's clock was set back.
+func (h *Host) late(at int64, now time.Time) bool {
+	return at < h.heartbeat || h.hasLag && time.Duration(now.UnixNano()-at)-h.lag > maxDelay
 }
 
 // clockMoved tells a host whose clock was set back from a late heartbeat: the
-// second heartbeat in a row from the past, about an interval after the first,
-// starts the host's time afresh. (Redelivered ones arrive together.)
+// second late heartbeat in a row, about an interval after the first, starts the
+// host's time afresh. (Redelivered ones arrive together.)
 func (h *Host) clockMoved(at int64, now time.Time) bool {
 	if h.pastBeat == 0 || at <= h.pastBeat || now.Sub(h.pastSeen) < h.Interval()/2 {
 		if h.pastBeat == 0 || at <= h.pastBeat {
@@ -142,12 +152,17 @@ func (h *Host) clockMoved(at int64, now time.Time) bool {
 		}
 		return false
 	}
-	h.pastBeat, h.started, h.inventory, h.heartbeat, h.labelsAt, h.polled = 0, 0, 0, 0, 0, 0
-	h.hasLag, h.nGaps = false, 0
-	clear(h.gone)
-	for _, i := range h.Workloads {
-		i.time, i.updated = 0, 0
+	// What is known is not newer than what comes next.
+	for _, t := range []*int64{&h.started, &h.inventory, &h.heartbeat, &h.labelsAt, &h.polled} {
+		*t = min(*t, at)
 	}
+	for w, t := range h.gone {
+		h.gone[w] = min(t, at)
+	}
+	for _, i := range h.Workloads {
+		i.time, i.updated = min(i.time, at), 0
+	}
+	h.pastBeat, h.hasLag, h.dirty = 0, false, true
 	return true
 }
 

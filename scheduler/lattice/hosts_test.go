@@ -114,3 +114,49 @@ func TestAnIntervalIsNoLongerThanTheSilenceThatWasSeen(t *testing.T) {
 		}
 	}
 }
+
+// TestAClockThatIsSetBackABitHidesNothing: less than an interval, so that the next
+// heartbeat still comes after the last by the host's clock.
+func TestAClockThatIsSetBackABitHidesNothing(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	runs := lattice.Component{ID: "c", Image: "i", Max: 1}
+	for _, back := range []time.Duration{500 * time.Millisecond, 3 * time.Second, 20 * time.Second, 29 * time.Second} {
+		st := lattice.NewState()
+		now := begin
+		fold := func(at time.Duration, skew time.Duration, kind lattice.EventKind, has ...lattice.Component) lattice.Changes {
+			now = begin.Add(at)
+			ev := lattice.Event{Kind: kind, Host: "H", Time: now.Add(-skew), Inventory: lattice.Inventory{Host: "H", Components: has}}
+			if kind == lattice.ComponentScaled {
+				ev.Component, ev.Inventory = has[0], lattice.Inventory{}
+			}
+			return st.Fold(ev, now)
+		}
+		s := time.Second
+		fold(0, 0, lattice.HostHeartbeat)
+		fold(30*s, 0, lattice.HostHeartbeat)
+		fold(59*s+900*time.Millisecond, 0, lattice.ComponentScaled, runs)
+		// Set back; the component goes and its event looks old.
+		gone := runs
+		gone.Max = 0
+		fold(59*s+950*time.Millisecond, back, lattice.ComponentScaled, gone)
+		ch := fold(60*s, back, lattice.HostHeartbeat)
+		if back > s && !ch.AskInventory {
+			t.Errorf("back by %v: nobody is asked", back)
+		}
+		if g := (lattice.Glimpse{Type: []byte(lattice.TypePrefix + "host_heartbeat"), Source: []byte("H"), Time: now.Add(30*s - back).UnixNano()}); st.Unchanged(&g, now.Add(30*s)) {
+			t.Errorf("back by %v: the next heartbeat is not compared", back)
+		}
+		ch = fold(90*s, back, lattice.HostHeartbeat)
+		if len(st.Hosts["H"].Workloads) != 0 && !ch.AskInventory {
+			t.Errorf("back by %v: still there", back)
+		}
+		var polled lattice.Changes
+		st.Polled(lattice.Inventory{Host: "H"}, now, now.Add(time.Millisecond), &polled)
+		if ch := fold(91*s, back, lattice.ComponentScaled, runs); ch.Stale || ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
+			if back > s {
+				t.Errorf("back by %v: an event counts for old after two heartbeats: %+v", back, ch)
+			}
+		}
+	}
+}

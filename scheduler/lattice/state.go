@@ -166,7 +166,7 @@ func (s *State) Unchanged(g *Glimpse, now time.Time) bool {
 		return false
 	}
 	h := s.Hosts[HostID(g.Source)]
-	if h == nil || h.digest != g.Digest || h.dirty || h.Silent || g.Time < h.heartbeat {
+	if h == nil || h.digest != g.Digest || h.dirty || h.Silent || h.pastBeat != 0 || h.late(g.Time, now) {
 		return false
 	}
 	h.beat(g.Time, now)
@@ -195,9 +195,22 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 			s.left[ev.Host] = departure{at, now}
 		}
 	case HostHeartbeat:
-		if h != nil && at < h.heartbeat && !h.clockMoved(at, now) {
-			ch.Stale = true
-			break
+		if h != nil && h.late(at, now) {
+			past := at < h.heartbeat
+			moved := h.clockMoved(at, now)
+			if past && !moved {
+				ch.Stale = true
+				break
+			}
+			// Events since then may have been taken for old, or this list be old itself.
+			ch.AskInventory = true
+			if moved && !past {
+				ch.Stale = true
+				h.beat(at, now)
+				break
+			}
+		} else if h != nil {
+			h.pastBeat = 0
 		}
 		if h != nil && h.unordered(at) {
 			ch.Stale, ch.AskInventory = true, true
@@ -316,21 +329,28 @@ func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
 	if inv.Version != "" {
 		h.Version = inv.Version
 	}
+	// What is newer than the list stays, and the next one must be compared in full.
+	newer := false
 	listed := make(map[Workload]bool, len(inv.Components)+len(inv.Providers))
 	for _, c := range inv.Components {
 		if c.Max == 0 {
 			continue
 		}
 		listed[ComponentOf(c.ID)] = true
-		s.set(h, ComponentOf(c.ID), Instance{Image: c.Image, Annotations: c.Annotations, Max: c.Max}, at, ch)
+		newer = !s.set(h, ComponentOf(c.ID), Instance{Image: c.Image, Annotations: c.Annotations, Max: c.Max}, at, ch) || newer
 	}
 	for _, p := range inv.Providers {
 		listed[ProviderOf(p.ID)] = true
-		s.set(h, ProviderOf(p.ID), Instance{Image: p.Image, Annotations: p.Annotations, Max: 1, Health: p.Health}, at, ch)
+		newer = !s.set(h, ProviderOf(p.ID), Instance{Image: p.Image, Annotations: p.Annotations, Max: 1, Health: p.Health}, at, ch) || newer
 	}
 	for id := range h.Workloads {
-		if !listed[id] && h.factTime(id) <= at {
+		if listed[id] {
+			continue
+		}
+		if h.factTime(id) <= at {
 			s.drop(h, id, at, ch)
+		} else {
+			newer = true
 		}
 	}
 	if at > h.inventory {
@@ -338,7 +358,7 @@ func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
 		// Older events are refused by the inventory's time from now on.
 		maps.DeleteFunc(h.gone, func(_ Workload, t int64) bool { return t <= at })
 	}
-	h.dirty, h.digest = false, 0
+	h.dirty, h.digest = newer, 0
 	slices.SortFunc(ch.Workloads, Workload.Compare)
 	ch.Workloads = slices.Compact(ch.Workloads)
 }
@@ -498,17 +518,18 @@ func (s *State) SetLinks(links []Link) []LinkID {
 	return changed
 }
 
-// set records an instance and notes whether that is news.
-func (s *State) set(h *Host, id Workload, next Instance, at int64, ch *Changes) {
+// set records an instance and notes whether that is news. It reports
+// false when something newer is known.
+func (s *State) set(h *Host, id Workload, next Instance, at int64, ch *Changes) bool {
 	have := h.Workloads[id]
 	if have == nil {
 		// Newer lists don't have it, even if the time of its going is forgotten.
 		if max(h.gone[id], h.inventory) > at {
-			return
+			return false
 		}
 	} else {
 		if have.time > at {
-			return
+			return false
 		}
 		if next.updated = have.updated; next.Image != have.Image {
 			next.updated = at
@@ -519,7 +540,7 @@ func (s *State) set(h *Host, id Workload, next Instance, at int64, ch *Changes) 
 	next.time = at
 	if have != nil && have.same(&next) {
 		*have = next
-		return
+		return true
 	}
 	h.dirty = true
 	delete(h.gone, id)
@@ -530,6 +551,7 @@ func (s *State) set(h *Host, id Workload, next Instance, at int64, ch *Changes) 
 	}
 	s.holders[id][h.ID] = kept
 	ch.Workloads = append(ch.Workloads, id)
+	return true
 }
 
 func (i *Instance) same(o *Instance) bool {

@@ -50,3 +50,43 @@ mute c 10m
 run 20400ms
 run 200ms
 | 132.000 status edge: failed Could not satisfy spread c for gate:1, 0/1 eligible hosts found.
+# A clock is set back by less than an interval, right before something goes: the
+# event looks old, and so does the next heartbeat's list. That heartbeat is late by
+# the host's clock, so the host is asked.
+host d zone=d
+deploy far
+  component gate image=gate:1 instances=1 spread=d:zone=d
+| 132.100 status far: failed Could not satisfy spread d for gate:1, 0/1 eligible hosts found.
+run 38s
+| 132.100 scale far-gate@d to 1 of gate:1 (spread d wants 1 here, nothing runs)
+| 132.100 status far: reconciling Scaling component on 1 host(s)
+| 132.101 status far: deployed 
+remove far-gate@d
+run 500ms
+| 170.100 scale far-gate@d to 1 of gate:1 (spread d wants 1 here, nothing runs)
+| 170.100 status far: reconciling Scaling component on 1 host(s)
+| 170.101 status far: deployed 
+clock d -8s
+remove far-gate@d
+run 5s
+| 172.101 scale far-gate@d to 1 of gate:1 (spread d wants 1 here, nothing runs)
+| 172.101 status far: reconciling Scaling component on 1 host(s)
+show
+| on a: shop-web=2/web:1/default
+| on b: shop-web=2/web:1/default
+| on c: edge-gate=1/gate:1/c
+| on d: far-gate=1/gate:1/d
+run 7s
+| 182.101 status far: deployed 
+show
+| on a: shop-web=2/web:1/default
+| on b: shop-web=2/web:1/default
+| on c: edge-gate=1/gate:1/c
+| on d: far-gate=1/gate:1/d
+# From the second heartbeat on its events count as they come.
+run 15s
+remove far-gate@d
+run 100ms
+| 197.600 scale far-gate@d to 1 of gate:1 (spread d wants 1 here, nothing runs)
+| 197.600 status far: reconciling Scaling component on 1 host(s)
+| 197.601 status far: deployed 
