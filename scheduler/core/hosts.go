@@ -25,11 +25,12 @@ func (s *State) listHost(id lattice.HostID) {
 
 // hostsChanged marks the units whose choice of hosts may differ now: those that
 // want something they have not got, those that go by host, and, when labels
-// moved or the host speaks again, those on the host.
+// moved or the host speaks again, those on the host. A new host ends their
+// back-offs; one that comes and goes would keep them from ever growing.
 func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
 	for id := range s.eager {
 		s.dirty.units[id] = true
-		if ch.Joined {
+		if ch.Joined && !ch.Back {
 			s.forgive(id)
 		}
 	}
@@ -41,13 +42,14 @@ func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
 		}
 	}
 	if ch.Joined {
+		alone := len(s.obs.Hosts) == 1
 		for t := range s.backoffs {
-			if t.Host == "" {
+			if t.Host == "" && (alone || !ch.Back) {
 				s.pardon(t)
 				s.touch(t)
 			}
 		}
-		if len(s.obs.Hosts) == 1 {
+		if alone {
 			// Until now there was nobody to ask.
 			for id := range s.links {
 				s.dirty.links[id] = true

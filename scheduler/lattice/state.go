@@ -125,6 +125,9 @@ type Changes struct {
 	// Joined and Left: the host came or went. Labels: its labels changed. Woke: it
 	// speaks again after it counted as silent.
 	Joined, Left, Labels, Woke bool
+	// Back: the one that joined was taken for gone a short while ago and has not said
+	// that it started anew.
+	Back bool
 	// Workloads changed on the host, sorted.
 	Workloads []Workload
 	// Link is set when a link was observed or went.
@@ -313,7 +316,8 @@ func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
 		h = newHost(inv, now)
 		h.labelsAt = at
 		s.Hosts[inv.Host] = h
-		ch.Joined = true
+		gone, was := s.left[inv.Host]
+		ch.Joined, ch.Back = true, was && now.Sub(gone.when) < remembered
 	}
 	ch.Woke = ch.Woke || h.Silent
 	h.seen(now)
