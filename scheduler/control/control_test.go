@@ -270,6 +270,12 @@ func TestBadNamesAreRefusedUnsent(t *testing.T) {
 	if got := c.Send(t.Context(), scheduler.Claim{Key: bad, Epoch: 1}, lattice.Command{Kind: lattice.StopProvider, Host: host, Workload: "w"}); got.Outcome != lattice.Refused {
 		t.Errorf("hostile lattice: %v", got)
 	}
+	for _, id := range []lattice.HostID{host, "h-1_a", "h:1", "h@1", "a.b", "*", "a>", "a b", ""} {
+		if _, err := c.Inventory(t.Context(), key, id); errors.Is(err, tenancy.ErrBadName) == id.Valid() {
+			t.Errorf("host %q: %v, valid is %v", id, err, id.Valid())
+		}
+		s.take()
+	}
 	if _, err := c.Inventory(t.Context(), key, "a.b"); !errors.Is(err, tenancy.ErrBadName) {
 		t.Errorf("inventory of a.b: %v", err)
 	}

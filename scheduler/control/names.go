@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"wadm/scheduler/lattice"
 	"wadm/tenancy"
 )
 
@@ -11,8 +12,7 @@ import (
 const maxName = 256
 
 // isToken reports whether s is safe as one token of a subject. It is narrower
-// than NATS asks for: hosts name themselves and their configurations with these
-// characters only.
+// than NATS asks for: configurations are named with these characters only.
 func isToken(s string) bool {
 	if s == "" || len(s) > maxName {
 		return false
@@ -38,11 +38,20 @@ func isSubject(s string) bool {
 	return true
 }
 
-// token checks an id that becomes a token of a subject. A dot would address
+// checkConfig checks a name that becomes a token of a subject. A dot would address
 // something else, a wildcard would be refused by the server much later.
-func token(what, s string) error {
-	if !isToken(s) {
-		return fmt.Errorf("%s %q: %w: 1 to %d ASCII letters, digits, '-', '_', '/', '='", what, clip(s), tenancy.ErrBadName, maxName)
+func checkConfig(name string) error {
+	if !isToken(name) {
+		return fmt.Errorf("configuration %q: %w: 1 to %d ASCII letters, digits, '-', '_', '/', '='", clip(name), tenancy.ErrBadName, maxName)
+	}
+	return nil
+}
+
+// checkHost is checkConfig for the id of a host, by the grammar of all that is
+// observed: a host that joins can be asked.
+func checkHost(id lattice.HostID) error {
+	if !id.Valid() {
+		return fmt.Errorf("host %q: %w: 1 to %d printable ASCII characters without space, '.', '*', '>'", clip(string(id)), tenancy.ErrBadName, lattice.MaxHostID)
 	}
 	return nil
 }

@@ -93,13 +93,13 @@ func decodePing(data []byte) (lattice.HostID, bool) {
 		host.ID = host.HostID
 	}
 	// The id goes into subjects soon.
-	return host.ID, isToken(string(host.ID))
+	return host.ID, host.ID.Valid()
 }
 
 // Inventory asks one host for everything it runs. ErrUndelivered: nobody listens
 // under that id. ErrNoAnswer: the host is busy or gone.
 func (c *Client) Inventory(ctx context.Context, key tenancy.LatticeKey, host lattice.HostID) (lattice.Inventory, error) {
-	if err := token("host", string(host)); err != nil {
+	if err := checkHost(host); err != nil {
 		return lattice.Inventory{}, fmt.Errorf("get inventory: %w", err)
 	}
 	data, err := c.get(ctx, key, "host.get."+string(host), false)
@@ -165,7 +165,7 @@ func decodeLinks(data []byte) ([]lattice.Link, error) {
 
 // Config reads a configuration; ok is false when it does not exist.
 func (c *Client) Config(ctx context.Context, key tenancy.LatticeKey, name string) (value map[string]string, ok bool, err error) {
-	if err := token("configuration", name); err != nil {
+	if err := checkConfig(name); err != nil {
 		return nil, false, fmt.Errorf("get configuration: %w", err)
 	}
 	data, err := c.get(ctx, key, "config.get."+name, true)

@@ -132,10 +132,10 @@ func encode(cmd lattice.Command) (rest string, body []byte, err error) {
 		v = unlinkBody{Source: l.Source, Name: l.Name, Namespace: l.Namespace, Package: l.Package}
 	case lattice.PutConfig:
 		rest = "config.put." + cmd.ConfigName
-		err = token("configuration", cmd.ConfigName)
+		err = checkConfig(cmd.ConfigName)
 		v = mapOf(cmd.ConfigValue)
 	case lattice.DeleteConfig:
-		return "config.del." + cmd.ConfigName, nil, token("configuration", cmd.ConfigName)
+		return "config.del." + cmd.ConfigName, nil, checkConfig(cmd.ConfigName)
 	default:
 		err = fmt.Errorf("unknown kind of command %q", clip(string(cmd.Kind)))
 	}
@@ -154,7 +154,7 @@ func encode(cmd lattice.Command) (rest string, body []byte, err error) {
 
 // hostSubject checks what every command to one host needs.
 func hostSubject(verb string, cmd lattice.Command, image bool) (string, error) {
-	if err := token("host", string(cmd.Host)); err != nil {
+	if err := checkHost(cmd.Host); err != nil {
 		return "", err
 	}
 	if strings.TrimSpace(string(cmd.Workload)) == "" {

@@ -21,9 +21,6 @@ var (
 // maxEvent bounds what is decoded, in bytes; the server's own limit is as large.
 const maxEvent = 8 << 20
 
-// maxHostID bounds a host's id, in bytes; real ones have 56.
-const maxHostID = 256
-
 type envelope struct {
 	SpecVersion string          `json:"specversion"`
 	ID          string          `json:"id"`
@@ -83,7 +80,7 @@ func DecodeEvent(data []byte) (Event, error) {
 	if !ok || env.Source == "" {
 		return Event{}, fmt.Errorf("decode event of type %.80q: %w", env.Type, ErrNotEvent)
 	}
-	if !addressable(env.Source) {
+	if !HostID(env.Source).Valid() {
 		return Event{}, fmt.Errorf("decode event of host %.80q: no command could reach it: %w", env.Source, ErrNotEvent)
 	}
 	at, err := time.Parse(time.RFC3339Nano, env.Time)
@@ -136,8 +133,8 @@ func (e *Event) fill(w wireEvent) error {
 		return need("provider_id", w.ProviderID)
 	case HealthCheckPassed, HealthCheckFailed, HealthCheckStatus:
 		e.Provider = Provider{ID: WorkloadID(w.ProviderID)}
-		if addressable(w.HostID) {
-			e.Host = HostID(w.HostID)
+		if id := HostID(w.HostID); id.Valid() {
+			e.Host = id
 		}
 		return need("provider_id", w.ProviderID)
 	case LinkSet, LinkSetFailed, LinkDeleted:
@@ -190,20 +187,6 @@ func DecodeInventory(data []byte) (Inventory, error) {
 		inv.Providers = append(inv.Providers, Provider{ID: WorkloadID(p.ID), Image: p.ImageRef, Annotations: nonNil(p.Annotations)})
 	}
 	return inv, nil
-}
-
-// addressable tells whether a host's id can be a token of a subject. One that
-// can't could be given work and never be told.
-func addressable(id string) bool {
-	if id == "" || len(id) > maxHostID {
-		return false
-	}
-	for i := range len(id) {
-		if c := id[i]; c <= ' ' || c >= 0x7f || c == '.' || c == '*' || c == '>' {
-			return false
-		}
-	}
-	return true
 }
 
 func nonNil(m map[string]string) map[string]string {

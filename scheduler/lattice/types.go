@@ -14,6 +14,24 @@ import (
 // HostID is a host's public key.
 type HostID string
 
+// MaxHostID bounds a host's id, in bytes; real ones have 56.
+const MaxHostID = 256
+
+// Valid tells whether the id can be a token of a subject: 1 to MaxHostID printable
+// ASCII characters without a space, '.', '*' and '>'. A host with another one
+// could be given work and never be told.
+func (id HostID) Valid() bool {
+	if id == "" || len(id) > MaxHostID {
+		return false
+	}
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c >= 0x7f || c == '.' || c == '*' || c == '>' {
+			return false
+		}
+	}
+	return true
+}
+
 // WorkloadID is the id of a component or a provider; hosts key their tables by it.
 type WorkloadID string
 
