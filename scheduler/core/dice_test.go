@@ -164,8 +164,9 @@ func drawOperation(d dice, w *world) {
 		x := lattice.ComponentOf("everybodys")
 		x.Provider = d.between(0, 1, "provider") == 1
 		// Who starts something under an id that we are just starting there, or before we
-		// can know of it, is not protected by anybody.
-		if h.workloads[x] == nil && !w.asked(h.id, x) {
+		// can know of it, is not protected by anybody: not in the moment either in which
+		// a new owner can't tell yet whether an inventory or an event is the later.
+		if h.workloads[x] == nil && !w.asked(h.id, x) && w.now.Sub(w.bootedAt) > 30*time.Second {
 			w.logf("-- foreign %s@%s", x.ID, h.id)
 			meddle := w.meddle
 			w.meddle = nil

@@ -32,6 +32,7 @@ type world struct {
 	wake     time.Time
 	snapshot []byte
 	ledger   map[string]lattice.Command
+	bootedAt time.Time
 	restarts int
 
 	// log is the trace of what happened since it was last taken.
@@ -137,6 +138,7 @@ func newWorldWith(cfg core.Config) *world {
 // boot starts a new owner with what the last one stored.
 func (w *world) boot() {
 	w.restarts++
+	w.bootedAt = w.now
 	w.cfg.Prefix = fmt.Sprintf("test.%d", w.restarts)
 	w.core = core.New(w.cfg)
 	var doubt []lattice.Command
