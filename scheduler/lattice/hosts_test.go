@@ -49,8 +49,24 @@ func TestWhatAHostSaidBeforeItsInventoryDoesNotUndoIt(t *testing.T) {
 			t.Errorf("%s from before the answer: %+v, has %v", ev.Kind, ch, st.Hosts["H"].Workloads)
 		}
 	}
-	if st.Fold(event(lattice.HostHeartbeat, 3.05), at(3.2)); len(st.Hosts["H"].Workloads) != 0 {
+	if st.Fold(event(lattice.HostHeartbeat, 4.05), at(4.2)); len(st.Hosts["H"].Workloads) != 0 {
 		t.Error("a list from after the answer was not believed")
+	}
+}
+
+// TestSlowEventsDoNotUndoAnInventory: where even the fastest event has taken a
+// while, the host's clock is ahead of what the events let it seem.
+func TestSlowEventsDoNotUndoAnInventory(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
+	st := lattice.NewState()
+	st.Fold(lattice.Event{Kind: lattice.HostStarted, Host: "H", Time: at(0), Inventory: lattice.Inventory{Host: "H"}}, at(0.3))
+	var ch lattice.Changes
+	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}, at(3), at(3.01), &ch)
+	before := lattice.Event{Kind: lattice.HostHeartbeat, Host: "H", Time: at(2.9), Inventory: lattice.Inventory{Host: "H"}}
+	if ch := st.Fold(before, at(3.3)); !ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
+		t.Errorf("%+v, has %v", ch, st.Hosts["H"].Workloads)
 	}
 }
 
@@ -153,7 +169,7 @@ func TestAClockThatIsSetBackABitHidesNothing(t *testing.T) {
 		}
 		var polled lattice.Changes
 		st.Polled(lattice.Inventory{Host: "H"}, now, now.Add(time.Millisecond), &polled)
-		if ch := fold(91*s, back, lattice.ComponentScaled, runs); ch.Stale || ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
+		if ch := fold(92*s, back, lattice.ComponentScaled, runs); ch.Stale || ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
 			if back > s {
 				t.Errorf("back by %v: an event counts for old after two heartbeats: %+v", back, ch)
 			}
