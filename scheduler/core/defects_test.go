@@ -40,7 +40,7 @@ var storyDefects = []struct {
 	{"D-18", "same_id", []string{"failed", "scale web@b to 3", "a: web=2", "b: web=3"}, nil},
 	{"D-21", "stranger", []string{"scale shop-web@a to 2 of web:1", "deployed", "a: shop-web=2/web:1/default"}, []string{"failed"}},
 	{"D-22", "vanished", []string{"deployed", "20.000 start provider shop-http@a", "deployed", "40.000 scale shop-web@a", "deployed"}, nil},
-	{"D-23", "relabel", []string{"30.000 stop provider shop-http@a", "30.000 scale shop-web@a to 0", "30.000 scale shop-web@b to 3"}, nil},
+	{"D-23", "relabel", []string{"30.000 scale shop-web@b to 3", "30.001 stop provider shop-http@a", "30.001 scale shop-web@a to 0"}, nil},
 	{"D-24", "conflicts", []string{"spread mars for web:1", "spread venus", "spread io", "spread pluto", "spread mars for api:1"}, []string{"1.000 status", "0.000 status"}},
 	{"D-25", "start_failed", []string{"failed", "2.607 scale", "7.529 scale", "62.420 status shop: deployed"}, nil},
 	{"D-35", "lost_words", []string{"failed no outcome of scale_component", "to 4 of", "to 4 of", "deployed", "failed no answer to put_link", "put link", "deployed"}, nil},
