@@ -16,6 +16,9 @@ type claim struct {
 	places []*place
 	// foreign counts providers on its hosts that someone else runs for it.
 	foreign uint64
+	// taken counts hosts of a daemon spread on which something of someone else, or of
+	// another application, keeps it from running.
+	taken uint64
 	// unmet: no host could be found.
 	unmet bool
 	// short is the number of instances (or hosts) still missing.
@@ -250,8 +253,13 @@ func (p *placement) daemons() {
 					pl.want = min(pl.want, 1)
 				}
 			}
-			if p.u.id.Provider && pl.inst != nil && !pl.inst.Managed() {
+			switch {
+			case p.u.id.Provider && pl.inst != nil && !pl.inst.Managed():
 				c.foreign++
+			case pl.claim == nil && pl.blocked && pl.inst != nil && !pl.locked, pl.claim != nil && pl.claim.sc.app != c.sc.app:
+				c.taken++
+			case pl.claim == nil:
+				c.short++
 			}
 		}
 		c.unmet = !anyHost

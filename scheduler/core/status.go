@@ -18,6 +18,7 @@ const (
 	textUndeploying = "Manifest is being undeployed"
 	textConflict    = "Configuration %s is defined differently by application %q"
 	textNoConfig    = "Specified configuration %s does not exist"
+	textIneligible  = "Found %s running on ineligible hosts, removing them."
 	textIgnored     = "Trait %q of component %q is not supported and ignored"
 )
 
@@ -89,6 +90,10 @@ func (p *placement) reportScaler(sc *scaler) {
 			}
 		}
 		short := c.short > 0
+		if c.taken > 0 {
+			failures = append(failures, fmt.Sprintf("Could not satisfy daemonscaler %s for %s, %d/%d eligible hosts found.",
+				c.sp.name, sc.image, len(c.places), uint64(len(c.places))+c.taken+c.short))
+		}
 		if c.unmet && (c.sp.count > 0 || sc.daemon) {
 			text := unmetText(c, sc, right)
 			if why := p.soon(c); why != "" {
@@ -136,6 +141,9 @@ func (p *placement) reportScaler(sc *scaler) {
 	case unhealthy > 0:
 		sc.reason = ReasonUnhealthy
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: fmt.Sprintf("Unhealthy provider on %d host(s)", unhealthy)}
+	case p.leftover(sc) != "":
+		sc.reason = ReasonUnderWay
+		sc.status = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: p.leftover(sc)}
 	default:
 		sc.reason = ReasonAsWanted
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusDeployed}
@@ -143,6 +151,29 @@ func (p *placement) reportScaler(sc *scaler) {
 	if outstanding || len(failures) > 0 || len(errs) > 0 {
 		p.u.hungry = true
 	}
+}
+
+// leftover says that instances of a scaler's application are still to go, empty
+// when there are none.
+func (p *placement) leftover(sc *scaler) string {
+	noun := "components"
+	if p.u.id.Provider {
+		noun = "providers"
+	}
+	hosts := 0
+	for _, pl := range p.list {
+		if pl.claim != nil || pl.inst == nil || pl.blocked && pl.fl == nil || pl.inst.App() != sc.app {
+			continue
+		}
+		if !slices.ContainsFunc(p.claims, func(c *claim) bool { return c.sc.app == sc.app && c.eligible(pl.host) }) {
+			return fmt.Sprintf(textIneligible, noun)
+		}
+		hosts++
+	}
+	if hosts == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Removing %s from %d host(s)", noun, hosts)
 }
 
 // failed is the last failure of a scaler's image on a host. It is told until a

@@ -42,6 +42,7 @@ deploy shop
 | 611.000 scale shop-web@c to 0 of web:1 (host c is not, or no longer, needed for shop-web)
 | 611.000 status shop: reconciling Scaling component on 2 host(s)
 run 10s
+| 611.002 status shop: reconciling Removing components from 1 host(s)
 | 611.002 status shop: deployed 
 show
 | on a: shop-http=1/http:1/default shop-web=1/web:1/default

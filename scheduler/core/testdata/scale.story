@@ -47,6 +47,8 @@ deploy shop
 |  30.000 scale shop-web@c to 0 of web:1 (host c is not, or no longer, needed for shop-web)
 |  30.000 status shop: reconciling Scaling component on 3 host(s)
 run 10s
+|  30.002 status shop: reconciling Removing components from 2 host(s)
+|  30.002 status shop: reconciling Removing components from 1 host(s)
 |  30.002 status shop: deployed 
 show
 | on a: 
