@@ -78,8 +78,8 @@ func newPlacement(s *State, u *unit, now time.Time) *placement {
 	return &placement{s: s, u: u, now: now, places: map[lattice.HostID]*place{}, failing: map[string]int{}, held: s.missing(u)}
 }
 
-// maxFailing is the number of hosts on which a start may fail before other
-// hosts are no longer tried: what fails on two is likely to fail everywhere.
+// maxFailing is the number of hosts on which something may fail before others are
+// spared: what fails on two is likely to fail everywhere.
 const maxFailing = 2
 
 // gather sorts what runs under the claims it belongs to.
@@ -282,16 +282,43 @@ func boolRank(b bool) int {
 	return 0
 }
 
-// exhausted tells whether a claim's image has failed on so many hosts that only
-// those are tried again.
+// exhausted tells whether so many hosts wait after a claim's image has failed there
+// that none is tried until fewer do: those that remain would get all the work.
 func (p *placement) exhausted(c *claim) bool { return p.failing[c.sc.image] >= maxFailing }
+
+// wary tells whether a claim's image has lately failed on so many hosts that only
+// those are tried again. The next host is tried when it has failed on each of them
+// twice as often as there are of them: since the waits double, a bad image gets
+// around ever more slowly, and bad hosts don't keep the work from the good ones
+// for ever. Hosts count on which there is, or will be, a next try.
+func (p *placement) wary(c *claim) bool {
+	hosts, least := 0, 0
+	for id, b := range p.waits {
+		pl := p.places[id]
+		if b.image != c.sc.image || pl == nil || pl.inst != nil || pl.host.Silent || !p.now.Before(b.next.Add(p.s.cfg.BackoffMax)) {
+			continue
+		}
+		if p.now.Before(b.next) || pl.fl != nil || c.eligible(pl.host) && p.usable(pl, c) {
+			if hosts++; hosts == 1 || b.failures < least {
+				least = b.failures
+			}
+		}
+	}
+	return hosts >= maxFailing && least < 2*hosts
+}
+
+// tried tells whether a claim's image has failed on a place.
+func (p *placement) tried(pl *place, c *claim) bool {
+	b := p.waits[pl.host.ID]
+	return b != nil && b.image == c.sc.image
+}
 
 // free lists up to n places that could take a claim's next instance, best first.
 func (p *placement) free(c *claim, n uint64) []*place {
 	var out []*place
-	few := n < uint64(len(p.list)/8)
+	few, wary := n < uint64(len(p.list)/8), p.wary(c)
 	for _, pl := range p.list {
-		if !c.eligible(pl.host) || !p.usable(pl, c) && !pl.adoptable(c) {
+		if !c.eligible(pl.host) || !pl.adoptable(c) && (!p.usable(pl, c) || wary && !p.tried(pl, c)) {
 			continue
 		}
 		if !few {

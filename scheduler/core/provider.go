@@ -137,11 +137,17 @@ func (p *placement) replaceProviders(c *claim) {
 	if old == nil || p.held != "" {
 		return
 	}
+	spared := false
 	if !c.sc.daemon {
 		p.widen()
 		var best *place
+		wary := p.wary(c)
 		for _, pl := range p.list {
-			if c.eligible(pl.host) && p.usable(pl, c) && (best == nil || better(pl, best) < 0) {
+			switch {
+			case !c.eligible(pl.host) || !p.usable(pl, c):
+			case wary && !p.tried(pl, c):
+				spared = true
+			case best == nil || better(pl, best) < 0:
 				best = pl
 			}
 		}
@@ -152,7 +158,7 @@ func (p *placement) replaceProviders(c *claim) {
 			return
 		}
 	}
-	if proven || !p.hasFailed(c) {
+	if !spared && (proven || !p.hasFailed(c)) {
 		p.stopProvider(old, fmt.Sprintf("makes room for image %s with its configuration", c.sc.image))
 	}
 }

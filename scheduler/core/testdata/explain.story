@@ -20,10 +20,10 @@ run 3s
 |   1.001 status shop: failed Could not satisfy spread fast for web:1, 0/1 eligible hosts found., Scaling component on 1 host(s), Specified configuration theirs does not exist
 |   1.001 scale shop-web@e to 1 of web:1 (spread east wants 1 here, nothing runs)
 |   1.001 status shop: failed no such image Could not satisfy spread fast for web:1, 0/1 eligible hosts found., Scaling component on 1 host(s), Specified configuration theirs does not exist
-|   1.858 scale shop-web@b to 1 of web:1 (spread east wants 1 here, nothing runs)
+|   1.858 scale shop-web@e to 1 of web:1 (spread east wants 1 here, nothing runs)
 |   1.910 scale shop-web@c to 1 of web:1 (spread east wants 1 here, nothing runs)
-|   2.857 scale shop-web@e to 1 of web:1 (spread east wants 1 here, nothing runs)
-|   3.589 scale shop-web@b to 1 of web:1 (spread east wants 1 here, nothing runs)
+|   3.589 scale shop-web@c to 1 of web:1 (spread east wants 1 here, nothing runs)
+|   3.784 scale shop-web@e to 1 of web:1 (spread east wants 1 here, nothing runs)
 explain shop
 | {
 |  "app": "shop",
@@ -66,7 +66,7 @@ explain shop
 |      "eligible": 4,
 |      "excluded": [
 |       {
-|        "host": "b",
+|        "host": "c",
 |        "reason": "backoff",
 |        "detail": "no such image"
 |       },
@@ -81,7 +81,7 @@ explain shop
 |        "detail": "runs their:1 of someone else"
 |       },
 |       {
-|        "host": "c",
+|        "host": "b",
 |        "reason": "unused"
 |       },
 |       {
@@ -130,7 +130,7 @@ explain shop
 |      "hint": "label host d with disk=nvme"
 |     }
 |    ],
-|    "next_retry": "2026-01-01T00:00:04.783411766Z"
+|    "next_retry": "2026-01-01T00:00:07.059882354Z"
 |   },
 |   {
 |    "id": "675994637a609994140d67fcd87fa4e4b3bf0058420dcc3f86740627dc79bd06",
