@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -243,6 +244,158 @@ func TestAnExplicitIDIsDeployedOnce(t *testing.T) {
 	s.want(t, asked+"deploy.two", "", `{"message":"Component identifier 'same' is already deployed in a different application 'one'.","result":"error"}`)
 	s.ask(t, asked+"undeploy.one", "")
 	s.want(t, asked+"deploy.two", "", `{"result":"acknowledged","message":"Successfully deployed application two v1","name":"two","version":"v1"}`)
+}
+
+// gated is a JetStream whose conditional writes wait at a gate, when there is one.
+type gated struct {
+	jetstream.JetStream
+	gate *atomic.Pointer[gate]
+}
+
+type gatedKV struct {
+	jetstream.KeyValue
+	gate *atomic.Pointer[gate]
+}
+
+// gate holds one write until open is closed; reached is closed when it waits.
+type gate struct{ reached, open chan struct{} }
+
+func (g gated) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
+	kv, err := g.JetStream.KeyValue(ctx, bucket)
+	return gatedKV{kv, g.gate}, err
+}
+
+func (g gatedKV) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if held := g.gate.Swap(nil); held != nil {
+		close(held.reached)
+		select {
+		case <-held.open:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	return g.KeyValue.Update(ctx, key, value, revision)
+}
+
+// TestAnExplicitIDIsDeployedOnceByTwoServers lets both servers find an id free
+// before either has stored that it is taken.
+func TestAnExplicitIDIsDeployedOnceByTwoServers(t *testing.T) {
+	t.Parallel()
+	n := natstest.Start(t)
+	s := serve(t, n, api.Deps{}, api.Config{})
+	// server starts one more and returns what holds its next write.
+	server := func(prefix string) *atomic.Pointer[gate] {
+		held := new(atomic.Pointer[gate])
+		cat, err := catalog.New(t.Context(), gated{s.js, held}, catalog.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := api.New(n.Connect(t), cat, api.Deps{JetStream: s.js}, api.Config{Prefix: prefix})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runUntilEnd(t, cat.Run)
+		runUntilEnd(t, server.Run)
+		<-server.Ready()
+		return held
+	}
+	first, second := server("first.api"), server("second.api")
+	for _, version := range []string{"v1", "v2"} {
+		for _, name := range []string{"one", "two"} {
+			body := manifestOf(name, version)
+			if version == "v2" {
+				body = strings.Replace(body, `"properties":{`, `"properties":{"id":"same",`, 1)
+			}
+			s.ask(t, asked+"put", body)
+		}
+	}
+	const (
+		taken = `{"message":"Component identifier 'same' is already deployed in a different application '%s'.","result":"error"}`
+		done  = `{"result":"acknowledged","message":"Successfully deployed application %s v2","name":"%[1]s","version":"v2"}`
+	)
+	deploy := func(prefix, app string) <-chan string {
+		reply := make(chan string, 1)
+		go func() {
+			m, err := s.nc.Request(prefix+".default.model.deploy."+app, nil, 20*time.Second)
+			if err != nil {
+				reply <- err.Error()
+				return
+			}
+			reply <- string(m.Data)
+		}()
+		return reply
+	}
+	hold := func(at *atomic.Pointer[gate]) *gate {
+		g := &gate{make(chan struct{}), make(chan struct{})}
+		at.Store(g)
+		return g
+	}
+	deployed := func() (versions [2]string) {
+		t.Helper()
+		list, err := s.cat.List(t.Context(), tenancy.LatticeKey{Tenant: tenancy.DefaultTenant, Lattice: "default"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, a := range list {
+			if a.Deployed != nil {
+				versions[i] = *a.Deployed
+			}
+		}
+		return versions
+	}
+	want := func(what, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s\n got %s\nwant %s", what, got, want)
+		}
+	}
+
+	// One is stored and answered while the other, which found the id free, waits:
+	// the later write gives way, to what was deployed before it.
+	s.ask(t, asked+"deploy.two", `{"version":"v1"}`)
+	before := len(s.events(t))
+	held := hold(second)
+	two := deploy("second.api", "two")
+	<-held.reached
+	want("the first", <-deploy("first.api", "one"), fmt.Sprintf(done, "one"))
+	close(held.open)
+	want("the second", <-two, fmt.Sprintf(taken, "one"))
+	if diff := cmp.Diff([2]string{"v2", "v1"}, deployed()); diff != "" {
+		t.Errorf("deployed: %s", diff)
+	}
+	if diff := cmp.Diff([]string{"published onev2"}, s.events(t)[before:]); diff != "" {
+		t.Errorf("announced: %s", diff)
+	}
+
+	// Both wait. Then one of them may win, never both.
+	s.ask(t, asked+"undeploy.one", "")
+	s.ask(t, asked+"undeploy.two", "")
+	a, b := hold(first), hold(second)
+	one, two := deploy("first.api", "one"), deploy("second.api", "two")
+	<-a.reached
+	<-b.reached
+	close(a.open)
+	close(b.open)
+	expected := [2]string{}
+	for i, reply := range []string{<-one, <-two} {
+		name, other := "one", "two"
+		if i == 1 {
+			name, other = other, name
+		}
+		switch reply {
+		case fmt.Sprintf(done, name):
+			expected[i] = "v2"
+		case fmt.Sprintf(taken, other):
+		default:
+			t.Errorf("%s: %s", name, reply)
+		}
+	}
+	if expected == [2]string{"v2", "v2"} {
+		t.Error("both were deployed")
+	}
+	if diff := cmp.Diff(expected, deployed()); diff != "" {
+		t.Errorf("deployed: %s", diff)
+	}
 }
 
 func TestStatusesBelongToTheApplicationThatExists(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"wadm/tenancy"
 	"wadm/tenancy/manifest"
@@ -115,6 +116,13 @@ type Deployment struct {
 // version is nil. allow sees the manifest first and may refuse it; its error is
 // returned as it is. It may be called again when somebody was faster.
 //
+// A head is changed on a condition, a lattice is not: two instances may each find
+// that nothing forbids their application and store both. So allow is asked once
+// more after the write. When it refuses then, what was deployed before is deployed
+// again. Of two applications that exclude each other the later write sees the
+// earlier one: one is refused or both are, never none. Between write and refusal
+// the version counts as deployed, and stays so if the instance ends there.
+//
 // It fails with ErrNotFound, ErrNoVersion, ErrUndecodable, what allow said, or an
 // error of the storage.
 func (c *Catalog) Deploy(ctx context.Context, key tenancy.LatticeKey, app string, version *string, by string,
@@ -128,6 +136,7 @@ func (c *Catalog) Deploy(ctx context.Context, key tenancy.LatticeKey, app string
 		return Deployment{}, err
 	}
 	var out Deployment
+	var before, after *head
 	err = c.change(ctx, key, app, id, func(ctx context.Context, cur *head) (*head, error) {
 		if cur == nil {
 			return nil, fmt.Errorf("deploy %s: %w", app, ErrNotFound)
@@ -153,12 +162,53 @@ func (c *Catalog) Deploy(ctx context.Context, key tenancy.LatticeKey, app string
 		next.Deployed = &v.Version
 		next.Deploys++
 		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "deploy", Version: v.Version, Trace: traceOf(ctx)})
+		before, after = cur, next
 		return next, nil
 	})
 	if err != nil {
 		return Deployment{}, err
 	}
+	if allow == nil {
+		return out, nil
+	}
+	if err := allow(ctx, out.Manifest); err != nil {
+		if failed := c.withdraw(ctx, key, app, by, before, after); failed != nil {
+			// Not err: the version may still be deployed, so this is no refusal.
+			return Deployment{}, fmt.Errorf("withdraw %s %q, refused because %s: %w", app, out.Version, err.Error(), failed)
+		}
+		return Deployment{}, err
+	}
 	return out, nil
+}
+
+// withdraw deploys again what was deployed before a deploy that made after of the
+// head before, unless somebody else has changed what is deployed since.
+func (c *Catalog) withdraw(ctx context.Context, key tenancy.LatticeKey, app, by string, before, after *head) error {
+	// Also when whoever asked is gone: nothing else would take the version back.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	id, err := c.newID()
+	if err != nil {
+		return err
+	}
+	return c.change(ctx, key, app, id, func(ctx context.Context, cur *head) (*head, error) {
+		if cur == nil || cur.Born != after.Born || cur.Deploys != after.Deploys || cur.Deployed == nil {
+			return cur, nil
+		}
+		next := cur.clone()
+		note := Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "undeploy", Version: *cur.Deployed, Trace: traceOf(ctx)}
+		next.Deployed = nil
+		if before.Deployed != nil {
+			// The version may have been deleted since.
+			if v, ok := cur.find(*before.Deployed); ok {
+				next.Deployed = &v.Version
+				next.Deploys++
+				note.Did, note.Version = "deploy", v.Version
+			}
+		}
+		next.note(note)
+		return next, nil
+	})
 }
 
 // body reads the manifest of a version that a head names. A version that was
