@@ -90,9 +90,9 @@ func (p *placement) reportScaler(sc *scaler) {
 			}
 		}
 		short := c.short > 0
-		if c.taken > 0 {
+		if ran := uint64(len(c.places)) + c.foreign; c.taken > 0 {
 			failures = append(failures, fmt.Sprintf("Could not satisfy daemonscaler %s for %s, %d/%d eligible hosts found.",
-				c.sp.name, sc.image, len(c.places), uint64(len(c.places))+c.taken+c.short))
+				c.sp.name, sc.image, ran, ran+c.taken+c.short))
 		}
 		if c.unmet && (c.sp.count > 0 || sc.daemon) {
 			text := unmetText(c, sc, right)
