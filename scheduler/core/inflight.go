@@ -357,7 +357,7 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 		s.confirmScaled(ev, now)
 	case lattice.ComponentScaleFailed:
 		t := target{Host: ev.Host, Workload: lattice.ComponentOf(ev.Component.ID)}
-		if f := s.flights[t]; f != nil && f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count == ev.Component.Max && f.cmd.Image == ev.Component.Image {
+		if f := s.flights[t]; f != nil && f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count == ev.Component.Max && f.cmd.Image == ev.Component.Image && s.follows(&ev, f) {
 			s.fail(t, ev.Error, now)
 		}
 	case lattice.ProviderStarted, lattice.ProviderStopped:
@@ -368,7 +368,7 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 	case lattice.ProviderStartFailed:
 		t := target{Host: ev.Host, Workload: lattice.ProviderOf(ev.Provider.ID)}
 		f := s.flights[t]
-		if f == nil || f.cmd.Kind != lattice.StartProvider || lattice.BareImage(f.cmd.Image) != lattice.BareImage(ev.Provider.Image) {
+		if f == nil || f.cmd.Kind != lattice.StartProvider || lattice.BareImage(f.cmd.Image) != lattice.BareImage(ev.Provider.Image) || !s.follows(&ev, f) {
 			return
 		}
 		s.fail(t, ev.Error, now)
@@ -376,6 +376,13 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 			s.ask(Query{Kind: AskInventory, Host: ev.Host}, now)
 		}
 	}
+}
+
+// follows tells whether an event can tell of a command: one from before it was
+// sent tells of another.
+func (s *State) follows(ev *lattice.Event, f *flight) bool {
+	h := s.obs.Hosts[ev.Host]
+	return h == nil || ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt)
 }
 
 func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
@@ -393,7 +400,7 @@ func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
 		s.succeed(t)
 		return
 	}
-	if h := s.obs.Hosts[t.Host]; h != nil && !now.Before(f.unclear) && ev.Component.Max == f.cmd.Count && ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt) {
+	if s.obs.Hosts[t.Host] != nil && !now.Before(f.unclear) && ev.Component.Max == f.cmd.Count && s.follows(&ev, f) {
 		f.executed = true
 	}
 	s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
