@@ -23,6 +23,7 @@ import (
 // TestABuildWithAnotherRingOwnsNothingAndSaysSo runs a real process whose ring has
 // other parameters beside one that has lattices already.
 func TestABuildWithAnotherRingOwnsNothingAndSaysSo(t *testing.T) {
+	runsServers(t)
 	t.Parallel()
 	now := fmt.Sprintf("Replicas: %d,", ring.DefaultParams().Replicas)
 	odd := mutant(t, edit{"shard/ring/ring.go", now, "Replicas: 7,"})

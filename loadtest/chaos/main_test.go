@@ -13,7 +13,7 @@ import (
 	"wadm/loadtest/process"
 )
 
-// binary is the server, built once for all tests.
+// binary is the server, built once for all tests not for -short.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -36,6 +36,9 @@ func serveNATS(value string) int {
 }
 
 func buildAndRun(m *testing.M) int {
+	if testing.Short() {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "wadm-chaos-test")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -49,9 +52,18 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
+// runsServers skips a test that runs real servers when only short ones are wanted.
+func runsServers(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs real servers, which takes minutes")
+	}
+}
+
 // config is the least a run needs.
 func config(t *testing.T) chaos.Config {
 	t.Helper()
+	runsServers(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

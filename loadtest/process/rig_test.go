@@ -3,6 +3,7 @@ package process_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -26,12 +27,18 @@ import (
 	"wadm/tenancy/api"
 )
 
-// binary is the server, built once for all tests.
+// binary is the server, built once for all tests not for -short.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(buildAndRun(m))
+}
 
 func buildAndRun(m *testing.M) int {
+	if testing.Short() {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "wadm-process-test")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -58,6 +65,9 @@ type rig struct {
 
 func newRig(t *testing.T, opts ...natstest.Option) *rig {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("runs real servers, which takes minutes")
+	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*patience, errors.New("the test took too long"))
 	t.Cleanup(cancel)
 	s := natstest.Start(t, opts...)
