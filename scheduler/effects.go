@@ -105,7 +105,7 @@ func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 		w.log.Warn("command dropped: its turn came after its deadline", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "age", age)
 		return
 	}
-	if err := w.claim.mayAct(); err != nil {
+	if err := w.claim.MayAct(); err != nil {
 		w.log.Warn("command held back", "command", cmd.ID, "reason", err)
 		w.reply(ctx, cmd, lattice.Reply{Outcome: lattice.Unsent, Message: err.Error()})
 		return

@@ -39,7 +39,8 @@ type Guard struct {
 	Recovered func()
 }
 
-func (c Claim) mayAct() error {
+// MayAct is nil, or why no effect may leave under the claim. It does no I/O.
+func (c Claim) MayAct() error {
 	if c.Guard == nil || c.Guard.MayAct == nil {
 		return nil
 	}
@@ -109,7 +110,8 @@ type Intake interface {
 // Hosts speaks the control interface. Every call has a deadline of its own;
 // ErrUndelivered and ErrNoAnswer tell "nobody there" from "don't know".
 type Hosts interface {
-	// Send asks for a command. Epoch travels in a header.
+	// Send asks for a command. Epoch travels in a header. The caller has asked the
+	// claim whether it may act; Send asks again before each further try.
 	Send(ctx context.Context, c Claim, cmd lattice.Command) lattice.Reply
 	// Ping lists the hosts that answer within the gather window, which may end
 	// early once all that are expected have answered.

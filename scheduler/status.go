@@ -114,7 +114,7 @@ func (w *worker) publish(ctx context.Context, st core.AppStatus) {
 
 func (w *worker) publishStatuses(ctx context.Context) {
 	for ctx.Err() == nil {
-		if w.claim.mayAct() != nil {
+		if w.claim.MayAct() != nil {
 			// Statuses bear no fence. What an owner that was cut off has to say must
 			// not replace what its successor has said.
 			w.statuses.rest(ctx, statusPause)

@@ -158,7 +158,8 @@ func (c *Client) subject(key tenancy.LatticeKey, rest string) (string, error) {
 // ask publishes one request and waits for its answer. With twice set the request
 // is idempotent and any host of the lattice may answer, so a silent first try is
 // followed by a second one, which the server most likely hands to another host.
-func (c *Client) ask(ctx context.Context, m *nats.Msg, twice bool) (reply, error) {
+// Time has passed by then, so mayAct is asked whether it may still leave.
+func (c *Client) ask(ctx context.Context, m *nats.Msg, twice bool, mayAct func() error) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	if twice && c.cfg.AskAgain < c.cfg.Timeout {
@@ -167,6 +168,9 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg, twice bool) (reply, error
 		stop()
 		if !errors.Is(err, errSilent) || ctx.Err() != nil {
 			return r, err
+		}
+		if why := mayAct(); why != nil {
+			return r, fmt.Errorf("%w; not asked again: %w", err, why)
 		}
 		r, err = c.askOnce(ctx, m)
 		if errors.Is(err, scheduler.ErrUndelivered) || errors.Is(err, errUnsent) {

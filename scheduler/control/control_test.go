@@ -324,6 +324,14 @@ func TestOutcomesTellNobodyThereFromNoAnswer(t *testing.T) {
 	if n := len(s.take()); n != 2 {
 		t.Errorf("an idempotent command without an answer was published %d times, want 2", n)
 	}
+	doubtful := claim
+	doubtful.Guard = &scheduler.Guard{MayAct: func() error { return errors.New("the claim is lost") }}
+	if got := c.Send(t.Context(), doubtful, unlink); got.Outcome != lattice.Unknown {
+		t.Errorf("silence, and the claim lost meanwhile: %v", got)
+	}
+	if n := len(s.take()); n != 1 {
+		t.Errorf("a command whose claim was lost before the second asking was published %d times, want 1", n)
+	}
 	for _, unreadable := range []string{"", "{", `{"message":"x"}`, `[]`, `{"success":"yes"}`} {
 		set([]byte(unreadable))
 		if got := c.Send(t.Context(), claim, stop); got.Outcome != lattice.Unknown {

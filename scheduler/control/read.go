@@ -198,7 +198,7 @@ func (c *Client) get(ctx context.Context, key tenancy.LatticeKey, rest string, t
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.ask(ctx, &nats.Msg{Subject: subject, Header: c.headers(ctx, 0, "")}, twice)
+	r, err := c.ask(ctx, &nats.Msg{Subject: subject, Header: c.headers(ctx, 0, "")}, twice, anyone)
 	if err != nil {
 		return nil, err
 	}
@@ -207,3 +207,6 @@ func (c *Client) get(ctx context.Context, key tenancy.LatticeKey, rest string, t
 	}
 	return r.Response, nil
 }
+
+// anyone may ask a question at any time.
+func anyone() error { return nil }
