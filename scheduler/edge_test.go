@@ -251,6 +251,73 @@ func TestQuestionsWithoutAnswerHoldUpNoCommand(t *testing.T) {
 	})
 }
 
+// TestWhatNeverLeftIsNotInDoubtAfterAHandOver: a successor can't tell a command
+// that waited for its turn from one that a host is carrying out, so the owner that
+// leaves in order tells it. What has left stays in doubt, and a claim that is lost
+// notes nothing.
+func TestWhatNeverLeftIsNotInDoubtAfterAHandOver(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		// cut ends the claim while the commands are being stored.
+		cut   bool
+		cause error
+		sent  int
+		notes int
+	}{
+		{"given up", false, errors.New("handed over"), 1, 2},
+		{"given up during the append", true, errors.New("handed over"), 0, 3},
+		{"lost", false, scheduler.ErrFenced, 1, -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := newPorts()
+				shop := p.apps["shop"]
+				for _, name := range []string{"more", "most"} {
+					one := shop.Spec.Components[0]
+					one.Name = name
+					shop.Spec.Components = append(shop.Spec.Components, one)
+				}
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				var stored []string
+				p.append = func(cmds []lattice.Command) error {
+					for _, cmd := range cmds {
+						stored = append(stored, cmd.ID)
+					}
+					if c.cut {
+						cancel(c.cause)
+						return scheduler.ErrUnknownOutcome
+					}
+					return nil
+				}
+				p.send = func(cmd lattice.Command) lattice.Reply {
+					stored = slices.DeleteFunc(stored, func(id string) bool { return id == cmd.ID })
+					<-ctx.Done()
+					return lattice.Reply{Outcome: lattice.Unknown}
+				}
+				s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p, Log: slog.New(slog.DiscardHandler)},
+					scheduler.Config{Requests: 1, Core: core.Config{CommandDeadline: time.Hour}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				done := make(chan error, 1)
+				go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 7}) }()
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				cancel(c.cause)
+				<-done
+				slices.Sort(stored)
+				noted := p.count(fmt.Sprintf("settle %v", stored))
+				if p.count("send") != c.sent || c.notes >= 0 && (noted != 1 || len(stored) != c.notes) || c.notes < 0 && noted != 0 {
+					t.Errorf("not sent: %v; all: %v", stored, p.calls)
+				}
+			})
+		})
+	}
+}
+
 // TestCommandsThatWaitCostNoGoroutine: a deploy of thousands of workloads has
 // thousands of commands and room for a few.
 func TestCommandsThatWaitCostNoGoroutine(t *testing.T) {

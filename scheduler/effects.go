@@ -53,6 +53,8 @@ func (w *worker) carryOut(ctx context.Context, d core.Decision, c cause) error {
 func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) error {
 	t := w.s.startDecision(ctx, w.claim, c, cmds)
 	defer t.end()
+	// Before they are stored: an append that is cut off may have stored them too.
+	w.unsent.add(cmds)
 	err := w.s.deps.Ledger.Append(t.ctx, w.claim, cmds)
 	if errors.Is(err, ErrTooLarge) {
 		t.failed(err)
@@ -108,6 +110,9 @@ func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 	if err := w.claim.MayAct(); err != nil {
 		w.log.Warn("command held back", "command", cmd.ID, "reason", err)
 		w.reply(ctx, cmd, lattice.Reply{Outcome: lattice.Unsent, Message: err.Error()})
+		return
+	}
+	if !w.unsent.take(cmd.ID) {
 		return
 	}
 	sctx, span := w.s.startSend(ctx, w.claim, cmd)

@@ -84,6 +84,9 @@ type Ledger interface {
 	// Resolve notes that the outcome of commands is known. Losing the note costs
 	// a successor some patience, nothing else.
 	Resolve(ctx context.Context, c Claim, ids []string) error
+	// Settle stores such notes, and those of the claim that still wait to be stored,
+	// before it returns: for an owner that is about to give its claim up.
+	Settle(ctx context.Context, c Claim, ids []string) error
 	// InDoubt lists appended commands younger than the ledger's memory without a
 	// note of their outcome, oldest first.
 	InDoubt(ctx context.Context, c Claim) ([]lattice.Command, error)

@@ -77,6 +77,10 @@ func (p *ports) Resolve(context.Context, scheduler.Claim, []string) error {
 	p.note("resolve")
 	return nil
 }
+func (p *ports) Settle(_ context.Context, _ scheduler.Claim, ids []string) error {
+	p.note("settle %v", ids)
+	return nil
+}
 func (p *ports) InDoubt(context.Context, scheduler.Claim) ([]lattice.Command, error) { return nil, nil }
 func (p *ports) SaveState(_ context.Context, _ scheduler.Claim, b []byte) error {
 	p.note("save")

@@ -138,6 +138,7 @@ func endSend(span trace.Span, r lattice.Reply) {
 // decision that sent them: the events of hosts carry no trace context.
 func (w *worker) confirmed(ids []string) {
 	for _, id := range ids {
+		w.unsent.take(id) // kept back or given up
 		c, ok := w.sent[id]
 		if !ok {
 			continue

@@ -52,6 +52,8 @@ type worker struct {
 	lastInput []byte
 	// sent links a command's confirmation to the decision that sent it.
 	sent map[string]sentCommand
+	// unsent are the commands that are stored, or being stored, and have not left.
+	unsent unsent
 
 	statuses statusQueue
 }
@@ -180,13 +182,21 @@ func (w *worker) leave(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	if !w.saveAt.IsZero() && !errors.Is(context.Cause(ctx), ErrFenced) {
-		// Time to store is short and has its own limit; the successor can do without.
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
+	if errors.Is(context.Cause(ctx), ErrFenced) {
+		return nil
+	}
+	// Time to store is short and has its own limit; the successor can do without.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if !w.saveAt.IsZero() {
 		if err := w.save(last, w.state.Snapshot()); err != nil {
 			w.log.Warn("last snapshot not stored", "error", err)
 		}
+	}
+	// What never left is not in doubt: without the note the successor would wait
+	// for what it did before it decides about the same workloads.
+	if err := w.s.deps.Ledger.Settle(last, w.claim, w.unsent.close()); err != nil {
+		w.log.Warn("outcome of the last commands not noted", "error", err)
 	}
 	return nil
 }

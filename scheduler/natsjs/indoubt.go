@@ -56,6 +56,23 @@ func (l *Ledger) Resolve(_ context.Context, c scheduler.Claim, ids []string) err
 	return nil
 }
 
+// Settle stores the notes of c that are queued, and ids with them, and returns
+// once they are stored. Those that Run is storing just then it does not wait for.
+func (l *Ledger) Settle(ctx context.Context, c scheduler.Claim, ids []string) error {
+	if err := check(c); err != nil {
+		return fmt.Errorf("settle commands: %w", err)
+	}
+	l.mu.Lock()
+	queued := l.notes[c]
+	delete(l.notes, c)
+	l.ids -= len(queued)
+	l.mu.Unlock()
+	if err := l.storeNote(ctx, c, append(queued, ids...)); err != nil {
+		return fmt.Errorf("settle commands: %w", err)
+	}
+	return nil
+}
+
 // Run stores the queued notes until ctx ends; those still queued then get a
 // second. It may be called once.
 func (l *Ledger) Run(ctx context.Context) error {

@@ -49,6 +49,38 @@ func inDoubt(t testing.TB, l *natsjs.Ledger, c scheduler.Claim) []string {
 	return ids(cmds)
 }
 
+// TestSettledCommandsAreInNobodysDoubt: what is settled, and the notes queued
+// before, are stored on return, without Run, so a release may follow at once.
+func TestSettledCommandsAreInNobodysDoubt(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	if err := l.Append(t.Context(), c, commands("a", "b", "c")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Resolve(t.Context(), c, []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Settle(t.Context(), c, []string{"c"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Settle(t.Context(), c, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := subjectMessages(t, js, "wadm.cmd.default.default"); n != 2 {
+		t.Errorf("%d messages, want the commands and one note", n)
+	}
+	next := claim(t, js, c.Key)
+	if diff := cmp.Diff([]string{"b"}, inDoubt(t, l, next)); diff != "" {
+		t.Error(diff)
+	}
+	if err := l.Settle(t.Context(), c, []string{"b"}); !errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("settled by an owner that is none any more: %v", err)
+	}
+}
+
 func TestCommandsStayInDoubtUntilTheirOutcomeIsNoted(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
