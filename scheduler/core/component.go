@@ -226,7 +226,7 @@ func (p *placement) scale(pl *place) {
 		reason = fmt.Sprintf("configuration or spread of %s changed", p.u.id.ID)
 	}
 	grows := pl.inst == nil || pl.want > uint64(pl.inst.Max) || !c.sc.sameConfigs(pl.inst)
-	if grows && p.held != "" || p.waiting(pl, c.sc.image) != nil {
+	if grows && c.held != "" || p.waiting(pl, c.sc.image) != nil {
 		return
 	}
 	p.s.issue(lattice.Command{
@@ -264,11 +264,12 @@ func (p *placement) updateImages() {
 			continue
 		}
 		var old []*place
-		proven, busy, failed := false, false, 0
+		held, proven, busy, failed := "", false, false, 0
 		for _, c := range p.claims {
 			if c.sc != sc {
 				continue
 			}
+			held = c.held
 			for _, pl := range c.places {
 				switch {
 				case pl.inst == nil:
@@ -283,7 +284,7 @@ func (p *placement) updateImages() {
 				}
 			}
 		}
-		if len(old) == 0 || p.held != "" || !proven && (busy || failed >= maxFailing) {
+		if len(old) == 0 || held != "" || !proven && (busy || failed >= maxFailing) {
 			continue
 		}
 		slices.SortFunc(old, func(a, b *place) int { return cmp.Compare(a.host.ID, b.host.ID) })

@@ -323,7 +323,7 @@ func (p *placement) explainHosts(y *SpreadExplanation, c *claim) {
 		return cmp.Compare(slices.Index(exclusionOrder, a.Reason), slices.Index(exclusionOrder, b.Reason))
 	})
 	if y.Have < y.Wanted {
-		y.Hint = p.hint(y, closest)
+		y.Hint = c.hint(y, closest)
 	}
 	if len(y.Excluded) > maxExcluded {
 		y.More = len(y.Excluded) - maxExcluded
@@ -352,8 +352,8 @@ func (p *placement) excluded(pl *place, c *claim) (ExclusionCode, string) {
 }
 
 // hint is the smallest change that would help a spread that lacks something.
-func (p *placement) hint(y *SpreadExplanation, closest *Exclusion) string {
-	if p.held != "" {
+func (c *claim) hint(y *SpreadExplanation, closest *Exclusion) string {
+	if c.held != "" {
 		return ""
 	}
 	for _, x := range y.Excluded {

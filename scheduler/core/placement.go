@@ -23,6 +23,9 @@ type claim struct {
 	unmet bool
 	// short is the number of instances (or hosts) still missing.
 	short uint64
+	// held says which configuration keeps the claim from starting anything, empty
+	// when none does.
+	held string
 }
 
 func (c *claim) eligible(h *lattice.Host) bool { return h.Has(c.sp.labels) }
@@ -70,12 +73,10 @@ type placement struct {
 	failing map[string]int
 	// linked: a link of the unit is still to go; asked: that has been looked up.
 	linked, asked bool
-	// held says why what should start does not.
-	held string
 }
 
 func newPlacement(s *State, u *unit, now time.Time) *placement {
-	return &placement{s: s, u: u, now: now, places: map[lattice.HostID]*place{}, failing: map[string]int{}, held: s.missing(u)}
+	return &placement{s: s, u: u, now: now, places: map[lattice.HostID]*place{}, failing: map[string]int{}}
 }
 
 // maxFailing is the number of hosts on which something may fail before others are
@@ -88,8 +89,9 @@ func (p *placement) gather() {
 		if sc.fixed != nil {
 			continue
 		}
+		held := p.s.unready(sc.app, sc.configs)
 		for i := range sc.spreads {
-			p.claims = append(p.claims, &claim{sc: sc, sp: &sc.spreads[i]})
+			p.claims = append(p.claims, &claim{sc: sc, sp: &sc.spreads[i], held: held})
 		}
 	}
 	p.fl, p.waits = p.s.unitFlight[p.u.id], p.s.unitBackoff[p.u.id]

@@ -114,7 +114,7 @@ func (p *placement) runProviders() {
 			if pl.inst != nil && (pl.claim != nil || p.removable()) && takeovers[pl.inst.App()].yields(1) {
 				p.stopProvider(pl, p.stopReason(pl))
 			}
-		case pl.inst == nil && p.held == "":
+		case pl.inst == nil && pl.claim.held == "":
 			p.startProvider(pl, pl.claim, fmt.Sprintf("spread %s wants it here, it does not run", pl.claim.sp.name))
 		}
 	}
@@ -134,7 +134,7 @@ func (p *placement) replaceProviders(c *claim) {
 			old = pl
 		}
 	}
-	if old == nil || p.held != "" {
+	if old == nil || c.held != "" {
 		return
 	}
 	spared := false

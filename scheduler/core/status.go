@@ -60,12 +60,13 @@ func (p *placement) reportScaler(sc *scaler) {
 		noun = "provider"
 	}
 	var failures, errs []string
-	moving, unhealthy, outstanding := 0, 0, false
+	held, moving, unhealthy, outstanding := "", 0, 0, false
 	var waiting []string
 	for _, c := range p.claims {
 		if c.sc != sc {
 			continue
 		}
+		held = c.held
 		right := c.foreign
 		for _, pl := range c.places {
 			if f := p.flying(pl); f != nil {
@@ -126,15 +127,15 @@ func (p *placement) reportScaler(sc *scaler) {
 	case len(failures) > 0:
 		sc.reason = ReasonTooFewHosts
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: strings.Join(failures, " ")}
-	case outstanding && p.held != "" && strings.HasPrefix(p.held, "Specified"):
+	case outstanding && held != "" && strings.HasPrefix(held, "Specified"):
 		sc.reason = ReasonNoSuchConfig
-		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: p.held}
+		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: held}
 	case outstanding || moving > 0:
 		sc.reason = ReasonUnderWay
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: fmt.Sprintf("Scaling %s on %d host(s)", noun, moving)}
 		if moving == 0 {
-			sc.status.Message = cmp.Or(p.held, strings.Join(waiting, " "))
-			if sc.reason = ReasonWaiting; p.held != "" {
+			sc.status.Message = cmp.Or(held, strings.Join(waiting, " "))
+			if sc.reason = ReasonWaiting; held != "" {
 				sc.reason = ReasonConfiguration
 			}
 		}

@@ -103,16 +103,6 @@ func (s *State) runs(u *unit, apps []string) {
 	u.apps = apps
 }
 
-// missing says which configuration a unit still waits for, empty for none.
-func (s *State) missing(u *unit) string {
-	for _, sc := range u.scalers {
-		if m := s.unready(sc.app, sc.configs); m != "" {
-			return m
-		}
-	}
-	return ""
-}
-
 // removable tells whether an instance may be stopped because nothing wants it:
 // the links that lead to it go first.
 func (p *placement) removable() bool {
