@@ -189,6 +189,9 @@ func (w *devWatch) event(l tenancy.Lattice, ev lattice.Event) {
 		return
 	}
 	h := w.hosts[key]
+	if h != nil && h.state == hostKilled {
+		return // said before it was killed; it starts again under another id
+	}
 	switch ev.Kind {
 	case lattice.HostStarted, lattice.HostHeartbeat:
 		now := time.Now()
