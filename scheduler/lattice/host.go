@@ -47,10 +47,6 @@ type Host struct {
 	// upper bound of the offset between the owner's clock and the host's.
 	lag    time.Duration
 	hasLag bool
-	// jitter is by how much recent events were slower than the fastest, events how
-	// many there were, up to fewEvents.
-	jitter time.Duration
-	events int
 	// provisional: the times were taken from the owner's clock, because no event
 	// had shown the host's yet. They are moved when one does.
 	provisional bool
@@ -118,8 +114,6 @@ func (h *Host) heard(at int64, now time.Time) {
 	if !h.hasLag || lag < h.lag {
 		h.lag, h.hasLag = lag, true
 	}
-	h.jitter = max(h.jitter-h.jitter/8, lag-h.lag)
-	h.events = min(h.events+1, fewEvents)
 }
 
 // minGap separates a heartbeat from the burst in which a busy host delivers the
@@ -168,7 +162,7 @@ func (h *Host) clockMoved(at int64, now time.Time) bool {
 	for _, i := range h.Workloads {
 		i.time, i.updated = min(i.time, at), 0
 	}
-	h.pastBeat, h.hasLag, h.jitter, h.events, h.dirty = 0, false, 0, 0, true
+	h.pastBeat, h.hasLag, h.dirty = 0, false, true
 	return true
 }
 
@@ -190,24 +184,6 @@ func (h *Host) Interval() time.Duration {
 		most = DefaultHeartbeat
 	}
 	return min(sorted[n/2], most)
-}
-
-// A host's clock at a moment of the owner's is HostTime or later, by as much as
-// even its fastest event was delayed. That can't be known; it is taken to be no more
-// than what the delays vary by, and for fewEvents no more than mostSlack.
-const (
-	fewEvents = 4
-	mostSlack = time.Second
-)
-
-func (h *Host) slack() time.Duration {
-	switch {
-	case !h.hasLag:
-		return 0
-	case h.events < fewEvents:
-		return mostSlack
-	}
-	return min(h.jitter, mostSlack)
 }
 
 // HostTime converts a moment of the owner's clock to a lower bound of the host's

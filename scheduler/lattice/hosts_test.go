@@ -54,22 +54,6 @@ func TestWhatAHostSaidBeforeItsInventoryDoesNotUndoIt(t *testing.T) {
 	}
 }
 
-// TestSlowEventsDoNotUndoAnInventory: where even the fastest event has taken a
-// while, the host's clock is ahead of what the events let it seem.
-func TestSlowEventsDoNotUndoAnInventory(t *testing.T) {
-	t.Parallel()
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
-	st := lattice.NewState()
-	st.Fold(lattice.Event{Kind: lattice.HostStarted, Host: "H", Time: at(0), Inventory: lattice.Inventory{Host: "H"}}, at(0.3))
-	var ch lattice.Changes
-	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}, at(3), at(3.01), &ch)
-	before := lattice.Event{Kind: lattice.HostHeartbeat, Host: "H", Time: at(2.9), Inventory: lattice.Inventory{Host: "H"}}
-	if ch := st.Fold(before, at(3.3)); !ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
-		t.Errorf("%+v, has %v", ch, st.Hosts["H"].Workloads)
-	}
-}
-
 // TestALateStartIsNoRestart: the host has answered since, and was asked for work.
 func TestALateStartIsNoRestart(t *testing.T) {
 	t.Parallel()

@@ -377,7 +377,7 @@ func (s *State) Polled(inv Inventory, sent, now time.Time, ch *Changes) {
 	s.Inventory(inv, at, now, ch)
 	h := s.Hosts[inv.Host]
 	h.provisional = !h.hasLag
-	h.polled = h.HostTime(now) + int64(h.slack())
+	h.polled = h.HostTime(now)
 }
 
 // Restore adds a host as an earlier owner knew it. It counts as silent until it

@@ -6,7 +6,7 @@ deploy shop
 run 10s
 |   0.102 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: deployed 
 hand update shop-web@a web:9
 run 20s
 |  10.000 status shop: failed Could not satisfy spread default for web:1, 0/1 eligible hosts found.

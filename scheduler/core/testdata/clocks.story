@@ -10,8 +10,8 @@ run 30s
 |   0.102 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 scale shop-web@b to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 2 host(s)
-|   0.104 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 show
 | on a: shop-web=2/web:1/default
 | on b: shop-web=2/web:1/default
@@ -22,7 +22,7 @@ remove shop-web@a
 run 60s
 |  50.000 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |  50.000 status shop: reconciling Scaling component on 1 host(s)
-|  50.002 status shop: deployed 
+|  50.001 status shop: deployed 
 show
 | on a: shop-web=2/web:1/default
 | on b: shop-web=2/web:1/default

@@ -8,7 +8,7 @@ run 10s
 |   0.103 put config shop-lang (the configuration does not exist)
 |   0.104 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.104 status shop: reconciling Scaling component on 1 host(s)
-|   0.106 status shop: deployed 
+|   0.105 status shop: deployed 
 deploy shop
   component web image=web:1 instances=2 config=lang:l=en
 |  10.000 put config shop-lang (the configuration differs from the manifest)

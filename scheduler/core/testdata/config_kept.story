@@ -12,14 +12,14 @@ run 10s
 |   0.102 status shop: reconciling Waiting for configuration shop-lang, Putting link definition between shop-http and shop-web, Scaling provider on 1 host(s)
 |   0.103 put config shop-addr (the configuration does not exist)
 |   0.103 put config shop-lang (the configuration does not exist)
+|   0.103 status shop: reconciling Waiting for configuration shop-lang, Putting link definition between shop-http and shop-web
 |   0.104 put link shop-http->shop-web wasi:http (the link is not there)
 |   0.104 scale shop-web@a to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.104 scale shop-web@b to 1 of web:1 (spread default wants 1 here, nothing runs)
-|   0.104 status shop: reconciling Scaling component on 2 host(s), Putting link definition between shop-http and shop-web, Scaling provider on 1 host(s)
 |   0.104 status shop: reconciling Scaling component on 2 host(s), Putting link definition between shop-http and shop-web
 |   0.105 status shop: reconciling Scaling component on 2 host(s)
-|   0.106 status shop: reconciling Scaling component on 1 host(s)
-|   0.106 status shop: deployed 
+|   0.105 status shop: reconciling Scaling component on 1 host(s)
+|   0.105 status shop: deployed 
 deploy shop
   component web image=web:2 instances=2 config=lang:l=de
   provider http image=http:2

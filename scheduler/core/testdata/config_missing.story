@@ -8,7 +8,7 @@ run 1m
 |   0.102 scale shop-other@a to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.102 status shop: reconciling Waiting for configuration theirs, Scaling component on 1 host(s)
 |   0.103 status shop: failed Specified configuration theirs does not exist, Scaling component on 1 host(s)
-|   0.104 status shop: failed Specified configuration theirs does not exist
+|   0.103 status shop: failed Specified configuration theirs does not exist
 config theirs k=v
 run 10s
 |  60.001 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)

@@ -10,8 +10,9 @@ run 10s
 |   0.102 start provider shop-http@b http:1 (spread default wants it here, it does not run)
 |   0.102 scale shop-web@a to 2 of web:1 (spread east wants 2 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 1 host(s), Scaling provider on 2 host(s)
-|   0.104 status shop: reconciling Scaling provider on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 1 host(s), Scaling provider on 1 host(s)
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 show
 | on a: shop-http=1/http:1/default shop-web=2/web:1/east
 | on b: shop-http=1/http:1/default

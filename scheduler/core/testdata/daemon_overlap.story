@@ -8,8 +8,8 @@ run 10s
 |   0.102 scale shop-web@a to 1 of web:1 (spread edge wants 1 here, nothing runs)
 |   0.102 scale shop-web@b to 1 of web:1 (spread zone wants 1 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 2 host(s)
-|   0.104 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 show
 | on a: shop-web=1/web:1/edge
 | on b: shop-web=1/web:1/zone

@@ -6,7 +6,7 @@ deploy shop
 run 10s
 |   0.102 start provider shop-http@a http:1 (spread default wants it here, it does not run)
 |   0.102 status shop: reconciling Scaling provider on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: deployed 
 image http:1 fail=no_disk
 host b
 host c

@@ -17,8 +17,8 @@ deploy shop
 |   1.000 status shop: reconciling Scaling component on 3 host(s), Putting link definition between shop-http and shop-web, Scaling provider on 1 host(s)
 run 10s
 |   1.001 put config shop-addr (the configuration does not exist)
+|   1.001 status shop: reconciling Scaling component on 3 host(s), Putting link definition between shop-http and shop-web
 |   1.002 put link shop-http->shop-web wasi:http (the link is not there)
-|   1.002 status shop: reconciling Scaling component on 3 host(s), Putting link definition between shop-http and shop-web
 |   1.003 status shop: reconciling Scaling component on 3 host(s)
 |   4.001 status shop: reconciling Scaling component on 2 host(s)
 |   4.001 status shop: reconciling Scaling component on 1 host(s)

@@ -10,8 +10,9 @@ run 30s
 |   0.102 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 scale shop-web@b to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 2 host(s), Scaling provider on 1 host(s)
-|   0.104 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 2 host(s)
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 deploy shop
   component web image=web:2 instances=4
   provider http image=http:1
@@ -26,7 +27,7 @@ undeploy shop
 |  60.000 scale shop-web@b to 0 of web:2 (no deployed application wants shop-web of application "shop")
 |  60.000 status shop: reconciling Manifest is being undeployed
 run 30s
-|  60.003 status shop: undeployed Manifest has been undeployed
+|  60.002 status shop: undeployed Manifest has been undeployed
 show
 | on a: 
 | on b: 

@@ -10,8 +10,8 @@ run 10s
 |   0.104 scale shop-web@a to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.104 scale shop-web@b to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.104 status shop: reconciling Scaling component on 2 host(s)
-|   0.106 status shop: reconciling Scaling component on 1 host(s)
-|   0.106 status shop: deployed 
+|   0.105 status shop: reconciling Scaling component on 1 host(s)
+|   0.105 status shop: deployed 
 deploy shop
   component web image=web:2 instances=5 config=tongue:l=en
 |  10.000 status shop: reconciling Waiting for configuration shop-tongue

@@ -10,7 +10,8 @@ run 10s
 |   0.102 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 1 host(s), Putting link definition between shop-http and shop-web, Scaling provider on 1 host(s)
 |   0.103 status shop: reconciling Scaling component on 1 host(s), Scaling provider on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 restart
 explain shop
 | {

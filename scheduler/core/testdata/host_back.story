@@ -10,8 +10,9 @@ run 30s
 |   0.102 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 scale shop-web@b to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 2 host(s), Scaling provider on 1 host(s)
-|   0.104 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 2 host(s)
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 cut a
 run 60s
 |  40.752 start provider shop-http@b http:1 (spread default wants it here, it does not run)

@@ -5,4 +5,4 @@ deploy shop
 run 10s
 |   0.102 scale shop-web@a to 4294967295 of web:1 (spread default wants 4294967295 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: deployed 

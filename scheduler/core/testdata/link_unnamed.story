@@ -10,6 +10,7 @@ run 10s
 |   0.102 scale shop-web@a to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 1 host(s), Putting link definition between shop-web and shop-kv, Scaling provider on 1 host(s)
 |   0.103 status shop: reconciling Scaling component on 1 host(s), Scaling provider on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 gap
 run 10s

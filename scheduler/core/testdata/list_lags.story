@@ -12,7 +12,8 @@ run 10s
 |   0.102 scale shop-web@a to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 1 host(s), Putting link definition between shop-web and shop-next, Scaling component on 1 host(s)
 |   0.103 status shop: reconciling Scaling component on 1 host(s), Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 undeploy shop
 |  10.000 delete link shop-web->shop-next wasi:http (no deployed application wants the link of application "shop")
 |  10.000 status shop: reconciling Manifest is being undeployed

@@ -7,7 +7,7 @@ deploy shop
 run 10s
 |   0.102 scale shop-web@a to 3 of web:1 (spread here wants 3 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: deployed 
 image web:1 fail=unreachable
 deploy shop
   component web image=web:1 instances=3 spread=here:zone=w

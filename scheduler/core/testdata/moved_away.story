@@ -14,9 +14,12 @@ run 10s
 |   0.102 scale shop-web@b to 1 of web:1 (spread east wants 1 here, nothing runs)
 |   0.102 scale shop-web@c to 1 of web:1 (spread east wants 1 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 3 host(s), Scaling provider on 3 host(s)
-|   0.104 status shop: reconciling Scaling component on 2 host(s), Scaling provider on 2 host(s)
-|   0.104 status shop: reconciling Scaling component on 1 host(s), Scaling provider on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 3 host(s), Scaling provider on 2 host(s)
+|   0.103 status shop: reconciling Scaling component on 3 host(s), Scaling provider on 1 host(s)
+|   0.103 status shop: reconciling Scaling component on 3 host(s)
+|   0.103 status shop: reconciling Scaling component on 2 host(s)
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 lose event labels_changed 2
 relabel a zone=w
 relabel b zone=w

@@ -22,14 +22,14 @@ run 10s
 |   0.102 status two: reconciling Scaling component on 2 host(s)
 |   0.103 status one: reconciling Waiting for configuration one-c, Scaling provider on 1 host(s)
 |   0.103 put config one-c (the configuration does not exist)
+|   0.103 status one: reconciling Waiting for configuration one-c
+|   0.103 status three: reconciling Scaling component on 1 host(s)
+|   0.103 status three: deployed 
+|   0.103 status two: reconciling Scaling component on 1 host(s)
+|   0.103 status two: deployed 
 |   0.104 scale one-web@a to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.104 scale one-web@b to 1 of web:1 (spread default wants 1 here, nothing runs)
-|   0.104 status one: reconciling Scaling component on 2 host(s), Scaling provider on 1 host(s)
 |   0.104 status one: reconciling Scaling component on 2 host(s)
-|   0.104 status three: reconciling Scaling component on 1 host(s)
-|   0.104 status two: reconciling Scaling component on 1 host(s)
-|   0.104 status three: deployed 
-|   0.104 status two: deployed 
 |   0.105 status one: reconciling Scaling component on 1 host(s)
 |   0.105 status one: deployed 
 down

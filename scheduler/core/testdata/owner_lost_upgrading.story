@@ -8,8 +8,8 @@ run 10s
 |   0.102 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 scale shop-web@b to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 2 host(s)
-|   0.104 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 deploy shop
   component web image=web:2 instances=4
 |  10.000 update component shop-web@a web:2 (image web:2 replaces web:1)

@@ -7,8 +7,8 @@ run 10s
 |   0.102 start provider shop-http@a http:1 (spread default wants it here, it does not run)
 |   0.102 start provider shop-http@b http:1 (spread default wants it here, it does not run)
 |   0.102 status shop: reconciling Scaling provider on 2 host(s)
-|   0.104 status shop: reconciling Scaling provider on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling provider on 1 host(s)
+|   0.103 status shop: deployed 
 image http:2 fail=no_such_image
 deploy shop
   provider http image=http:2 instances=2

@@ -9,7 +9,8 @@ run 10s
 |   0.102 start provider shop-http@a http:1 (spread east wants it here, it does not run)
 |   0.102 scale shop-web@a to 3 of web:1 (spread east wants 3 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 1 host(s), Scaling provider on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 show
 | on a: shop-http=1/http:1/east shop-web=3/web:1/east
 | on b: 

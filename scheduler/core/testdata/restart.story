@@ -13,8 +13,8 @@ run 1s
 |   0.102 scale shop-web@b to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 2 host(s), Putting link definition between shop-http and shop-web, Scaling provider on 1 host(s)
 |   0.103 put config shop-addr (the configuration does not exist)
+|   0.103 status shop: reconciling Scaling component on 2 host(s), Putting link definition between shop-http and shop-web
 |   0.104 put link shop-http->shop-web wasi:http (the link is not there)
-|   0.104 status shop: reconciling Scaling component on 2 host(s), Putting link definition between shop-http and shop-web
 |   0.105 status shop: reconciling Scaling component on 2 host(s)
 restart
 run 30s

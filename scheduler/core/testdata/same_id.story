@@ -6,7 +6,7 @@ deploy one
 run 10s
 |   0.102 scale web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 status one: reconciling Scaling component on 1 host(s)
-|   0.104 status one: deployed 
+|   0.103 status one: deployed 
 deploy two
   component web image=web:1 instances=3 id=web
 |  10.000 status two: failed Could not satisfy spread default for web:1, 0/1 eligible hosts found.

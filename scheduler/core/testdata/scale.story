@@ -10,9 +10,9 @@ run 10s
 |   0.102 scale shop-web@b to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.102 scale shop-web@c to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 3 host(s)
-|   0.104 status shop: reconciling Scaling component on 2 host(s)
-|   0.104 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 2 host(s)
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 deploy shop
   component web image=web:1 instances=7
 |  10.000 scale shop-web@a to 3 of web:1 (spread default wants 3 here, 1 run)

@@ -10,7 +10,7 @@ run 10s
 |   0.103 put config shop-lang (the configuration does not exist)
 |   0.104 scale shop-web@a to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.104 status shop: reconciling Scaling component on 1 host(s)
-|   0.106 status shop: deployed 
+|   0.105 status shop: deployed 
 show
 | on a: shop-web=1/web:1/default
 | config SECRET_shop-token map[backend:nats-kv key:key name:token policy:{"type":"properties.secret.wasmcloud.dev/v1alpha1","properties":{}} type:secret.wasmcloud.dev/v1alpha1]

@@ -6,7 +6,7 @@ deploy base
 run 10s
 |   0.102 scale base-store@a to 1 of store:1 (spread default wants 1 here, nothing runs)
 |   0.102 status base: reconciling Scaling component on 1 host(s)
-|   0.104 status base: deployed 
+|   0.103 status base: deployed 
 deploy shop
   component web image=web:1 instances=1
   component their application=base/store

@@ -16,8 +16,8 @@ run 10s
 |   0.102 status base: reconciling Scaling component on 1 host(s)
 |   0.102 status shop: reconciling Scaling component on 1 host(s), Putting link definition between shop-web and special
 |   0.103 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status base: deployed 
-|   0.104 status shop: deployed 
+|   0.103 status shop: deployed 
+|   0.103 status base: deployed 
 show
 | on a: shop-web=1/web:1/default special=1/store:1/default
 | link shop-web->special wasi:keyvalue/store

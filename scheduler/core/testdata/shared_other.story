@@ -14,8 +14,8 @@ run 10s
 |   0.102 status base: reconciling Scaling component on 1 host(s)
 |   0.102 status shop: reconciling Scaling component on 1 host(s), Putting link definition between shop-web and base-auth
 |   0.103 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status base: deployed 
-|   0.104 status shop: deployed 
+|   0.103 status base: deployed 
+|   0.103 status shop: deployed 
 deploy shop
   component web image=web:1 instances=2 spread=two:
   component auth application=base/auth

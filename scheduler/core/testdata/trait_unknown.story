@@ -10,7 +10,7 @@ deploy shop
 run 10s
 |   0.102 scale shop-web@a to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 1 host(s), Trait "autoscaler.example.com" of component "web" is not supported and ignored, Trait "cron" of component "job" is not supported and ignored
-|   0.104 status shop: deployed Trait "autoscaler.example.com" of component "web" is not supported and ignored, Trait "cron" of component "job" is not supported and ignored
+|   0.103 status shop: deployed Trait "autoscaler.example.com" of component "web" is not supported and ignored, Trait "cron" of component "job" is not supported and ignored
 deploy shop
   component web image=web:1 instances=1
   trait web one

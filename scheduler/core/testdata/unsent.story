@@ -38,7 +38,7 @@ run 60s
 |  90.104 status shop: reconciling Manifest is being undeployed
 | 100.002 scale shop-web@a to 0 of web:1 (no deployed application wants shop-web of application "shop")
 | 100.002 scale shop-web@b to 0 of web:1 (no deployed application wants shop-web of application "shop")
-| 100.005 status shop: undeployed Manifest has been undeployed
+| 100.004 status shop: undeployed Manifest has been undeployed
 show
 | on a: 
 | on b: 

@@ -13,10 +13,10 @@ run 10s
 |   0.102 scale shop-web@c to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.102 scale shop-web@d to 1 of web:1 (spread default wants 1 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 4 host(s)
-|   0.104 status shop: reconciling Scaling component on 3 host(s)
-|   0.104 status shop: reconciling Scaling component on 2 host(s)
-|   0.104 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 3 host(s)
+|   0.103 status shop: reconciling Scaling component on 2 host(s)
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 image web:2 fail=no_such_image
 deploy shop
   component web image=web:2 instances=4

@@ -8,7 +8,8 @@ run 15s
 |   0.102 start provider shop-http@a http:1 (spread default wants it here, it does not run)
 |   0.102 scale shop-web@a to 2 of web:1 (spread default wants 2 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 1 host(s), Scaling provider on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 lose event provider_stopped 1
 remove shop-http@a
 run 15s

@@ -7,8 +7,8 @@ run 10s
 |   0.102 scale shop-web@a to 3 of web:1 (spread east wants 3 here, nothing runs)
 |   0.102 scale shop-web@b to 2 of web:1 (spread west wants 2 here, nothing runs)
 |   0.102 status shop: reconciling Scaling component on 2 host(s)
-|   0.104 status shop: reconciling Scaling component on 1 host(s)
-|   0.104 status shop: deployed 
+|   0.103 status shop: reconciling Scaling component on 1 host(s)
+|   0.103 status shop: deployed 
 show
 | on a: shop-web=3/web:1/east
 | on b: shop-web=2/web:1/west
