@@ -170,18 +170,17 @@ func drain(places []*place, n uint64) {
 // runComponents issues the commands that make the places what they should be.
 func (p *placement) runComponents() {
 	p.updateImages()
-	takeovers := p.weigh()
 	for _, pl := range p.inOrder() {
 		if pl.locked || pl.blocked {
 			continue
 		}
 		if pl.claim == nil || pl.want == 0 {
-			if pl.inst != nil && (pl.claim != nil || p.removable()) && takeovers[pl.inst.App()].yields(pl.runs()) {
+			if pl.inst != nil && (pl.claim != nil || p.removable()) && p.yields(pl, pl.runs()) {
 				p.stopComponent(pl)
 			}
 			continue
 		}
-		if n := pl.runs(); pl.want >= n || takeovers[pl.inst.App()].yields(n-pl.want) {
+		if n := pl.runs(); pl.want >= n || p.yields(pl, n-pl.want) {
 			p.scale(pl)
 		}
 	}

@@ -71,6 +71,8 @@ type placement struct {
 	widened bool
 	// failing counts, by image, hosts on which a start has failed and is waiting.
 	failing map[string]int
+	// takeovers are weighed when something is to go for the first time.
+	takeovers map[string]*takeover
 	// linked: a link of the unit is still to go; asked: that has been looked up.
 	linked, asked bool
 }

@@ -104,14 +104,13 @@ func (p *placement) runProviders() {
 			p.replaceProviders(c)
 		}
 	}
-	takeovers := p.weigh()
 	for _, pl := range p.inOrder() {
 		if pl.locked || pl.blocked {
 			continue
 		}
 		switch {
 		case pl.claim == nil || pl.want == 0:
-			if pl.inst != nil && (pl.claim != nil || p.removable()) && takeovers[pl.inst.App()].yields(1) {
+			if pl.inst != nil && (pl.claim != nil || p.removable()) && p.yields(pl, 1) {
 				p.stopProvider(pl, p.stopReason(pl))
 			}
 		case pl.inst == nil && pl.claim.held == "":

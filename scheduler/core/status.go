@@ -142,12 +142,13 @@ func (p *placement) reportScaler(sc *scaler) {
 	case unhealthy > 0:
 		sc.reason = ReasonUnhealthy
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusFailed, Message: fmt.Sprintf("Unhealthy provider on %d host(s)", unhealthy)}
-	case p.leftover(sc) != "":
-		sc.reason = ReasonUnderWay
-		sc.status = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: p.leftover(sc)}
 	default:
 		sc.reason = ReasonAsWanted
 		sc.status = tenancy.StatusInfo{Type: tenancy.StatusDeployed}
+		if left := p.leftover(sc); left != "" {
+			sc.reason = ReasonUnderWay
+			sc.status = tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: left}
+		}
 	}
 	if outstanding || len(failures) > 0 || len(errs) > 0 {
 		p.u.hungry = true

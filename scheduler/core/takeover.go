@@ -31,7 +31,7 @@ func (p *placement) weigh() map[string]*takeover {
 		for _, pl := range c.places {
 			t.coming = t.coming || pl.want > pl.runs()
 		}
-		t.coming = t.coming || (c.short > 0 || c.unmet) && p.retries(c)
+		t.coming = t.coming || (c.short > 0 || c.unmet) && p.hasFailed(c)
 	}
 	for _, pl := range p.inOrder() {
 		if pl.inst == nil || !pl.inst.Managed() {
@@ -52,20 +52,13 @@ func (pl *place) runs() uint64 {
 	return max(uint64(pl.inst.Max), 1)
 }
 
-// retries tells whether a claim's start has failed on a host that will be asked
-// again.
-func (p *placement) retries(c *claim) bool {
-	for id := range p.waits {
-		if h := p.s.obs.Hosts[id]; h != nil && c.eligible(h) && h.Workloads[p.u.id] == nil && p.failed(id, c.sc) != nil {
-			return true
-		}
+// yields takes n instances on a place from what their application may lose now,
+// and tells whether it may.
+func (p *placement) yields(pl *place, n uint64) bool {
+	if p.takeovers == nil {
+		p.takeovers = p.weigh()
 	}
-	return false
-}
-
-// yields takes n instances from what an application may lose now, and tells
-// whether it may.
-func (t *takeover) yields(n uint64) bool {
+	t := p.takeovers[pl.inst.App()]
 	if t == nil || !t.coming {
 		return true
 	}
