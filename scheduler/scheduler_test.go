@@ -239,7 +239,6 @@ func TestEventIsAcknowledgedAfterItsCommandsAreStored(t *testing.T) {
 		synctest.Wait()
 		p.events <- scheduler.Delivery{Data: heartbeat(t), Ack: func() {}} // tells the host's clock
 		synctest.Wait()
-		time.Sleep(2 * time.Second) // so that what follows is from after the first inventory
 		// The command of the start is confirmed, then the instance dies.
 		broken.Store(true)
 		ann := map[string]string{}

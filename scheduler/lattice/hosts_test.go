@@ -49,7 +49,7 @@ func TestWhatAHostSaidBeforeItsInventoryDoesNotUndoIt(t *testing.T) {
 			t.Errorf("%s from before the answer: %+v, has %v", ev.Kind, ch, st.Hosts["H"].Workloads)
 		}
 	}
-	if st.Fold(event(lattice.HostHeartbeat, 4.05), at(4.2)); len(st.Hosts["H"].Workloads) != 0 {
+	if st.Fold(event(lattice.HostHeartbeat, 3.05), at(3.2)); len(st.Hosts["H"].Workloads) != 0 {
 		t.Error("a list from after the answer was not believed")
 	}
 }
@@ -153,7 +153,7 @@ func TestAClockThatIsSetBackABitHidesNothing(t *testing.T) {
 		}
 		var polled lattice.Changes
 		st.Polled(lattice.Inventory{Host: "H"}, now, now.Add(time.Millisecond), &polled)
-		if ch := fold(92*s, back, lattice.ComponentScaled, runs); ch.Stale || ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
+		if ch := fold(91*s, back, lattice.ComponentScaled, runs); ch.Stale || ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
 			if back > s {
 				t.Errorf("back by %v: an event counts for old after two heartbeats: %+v", back, ch)
 			}
