@@ -43,6 +43,9 @@ type Host struct {
 	// polled is the latest host time at which an inventory that was asked for can
 	// have been taken; it was not before inventory.
 	polled int64
+	// doubted is the host time up to which a list may still be from before polled;
+	// asked is the doubted about which the host was asked again.
+	doubted, asked int64
 	// lag is the smallest seen difference between arrival and event time: an
 	// upper bound of the offset between the owner's clock and the host's.
 	lag    time.Duration
@@ -153,7 +156,7 @@ func (h *Host) clockMoved(at int64, now time.Time) bool {
 		return false
 	}
 	// What is known is not newer than what comes next.
-	for _, t := range []*int64{&h.started, &h.inventory, &h.heartbeat, &h.labelsAt, &h.polled} {
+	for _, t := range []*int64{&h.started, &h.inventory, &h.heartbeat, &h.labelsAt, &h.polled, &h.doubted} {
 		*t = min(*t, at)
 	}
 	for w, t := range h.gone {
@@ -200,6 +203,58 @@ func (h *Host) HostTime(t time.Time) int64 {
 // the event may come later than the answer, so what it says against the answer is
 // a reason to ask again and no more.
 func (h *Host) unordered(at int64) bool { return at < h.polled }
+
+// orderSlack is by how much even the fastest event of a host may have been delayed,
+// so that its clock is ahead of HostTime.
+const orderSlack = time.Second
+
+// polledAt notes when an inventory that was asked for arrived and from when on lists
+// are believed again. The question that a doubted list raised opens no new doubt,
+// or a host that always has news would be asked without end.
+func (h *Host) polledAt(sent, now time.Time) {
+	h.polled = h.HostTime(now)
+	until := h.polled + int64(orderSlack)
+	if h.asked == h.doubted && h.HostTime(sent) < h.doubted {
+		until = min(until, h.doubted)
+		h.asked = until
+	}
+	h.doubted = until
+}
+
+// doubt tells whether a heartbeat may be from before the last inventory that was
+// asked for although its time is later, and says otherwise. ask is true for the
+// first such since: the heartbeat after them tells anyway.
+func (h *Host) doubt(inv Inventory, at int64) (doubted, ask bool) {
+	if at >= h.doubted || h.runs(inv) {
+		return false, false
+	}
+	ask = h.asked != h.doubted
+	h.asked = h.doubted
+	return true, ask
+}
+
+// runs tells whether the list is what is known of the host.
+func (h *Host) runs(inv Inventory) bool {
+	n := 0
+	for _, c := range inv.Components {
+		if c.Max == 0 {
+			continue
+		}
+		n++
+		have := h.Workloads[ComponentOf(c.ID)]
+		if have == nil || have.Image != c.Image || have.Max != c.Max || !maps.Equal(have.Annotations, c.Annotations) {
+			return false
+		}
+	}
+	for _, p := range inv.Providers {
+		n++
+		have := h.Workloads[ProviderOf(p.ID)]
+		if have == nil || have.Image != p.Image || !maps.Equal(have.Annotations, p.Annotations) {
+			return false
+		}
+	}
+	return n == len(h.Workloads) && maps.Equal(h.Labels, inv.Labels)
+}
 
 // factTime is the time of the newest fact about a workload on the host.
 func (h *Host) factTime(id Workload) int64 {

@@ -49,8 +49,44 @@ func TestWhatAHostSaidBeforeItsInventoryDoesNotUndoIt(t *testing.T) {
 			t.Errorf("%s from before the answer: %+v, has %v", ev.Kind, ch, st.Hosts["H"].Workloads)
 		}
 	}
-	if st.Fold(event(lattice.HostHeartbeat, 3.05), at(3.2)); len(st.Hosts["H"].Workloads) != 0 {
-		t.Error("a list from after the answer was not believed")
+	if st.Fold(event(lattice.HostHeartbeat, 4.05), at(4.2)); len(st.Hosts["H"].Workloads) != 0 {
+		t.Error("a list from well after the answer was not believed")
+	}
+}
+
+// TestSlowHeartbeatsDoNotUndoAnInventory: where even the fastest event has taken a
+// while, the host's clock is ahead of what the events let it seem. A list that
+// differs is asked about once and believed when the doubt has passed.
+func TestSlowHeartbeatsDoNotUndoAnInventory(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
+	st := lattice.NewState()
+	empty, runs := lattice.Inventory{Host: "H"}, lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}
+	st.Fold(lattice.Event{Kind: lattice.HostStarted, Host: "H", Time: at(0), Inventory: empty}, at(0.3))
+	poll := func(inv lattice.Inventory, sent float64) {
+		var ch lattice.Changes
+		st.Polled(inv, at(sent), at(sent+0.01), &ch)
+	}
+	for _, step := range []struct {
+		time     float64
+		says     lattice.Inventory
+		ask, has bool
+	}{
+		{2.9, empty, true, true},  // from before the answer: asked about
+		{3.0, empty, false, true}, // and so is this one
+		{3.1, runs, false, true},
+		{3.2, empty, false, true}, // after the second answer, but no third question
+		{3.8, empty, false, false},
+		{4.0, runs, false, true},
+	} {
+		if step.time == 2.9 || step.time == 3.1 {
+			poll(runs, step.time+0.1)
+		}
+		ch := st.Fold(lattice.Event{Kind: lattice.HostHeartbeat, Host: "H", Time: at(step.time), Inventory: step.says}, at(step.time+0.3))
+		if has := len(st.Hosts["H"].Workloads) == 1; ch.AskInventory != step.ask || has != step.has {
+			t.Errorf("at %v: %+v, has %v", step.time, ch, st.Hosts["H"].Workloads)
+		}
 	}
 }
 

@@ -220,6 +220,14 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 			h.beat(at, now)
 			break
 		}
+		if h != nil {
+			var ask bool
+			if ch.Stale, ask = h.doubt(ev.Inventory, at); ch.Stale {
+				ch.AskInventory = ch.AskInventory || ask
+				h.beat(at, now)
+				break
+			}
+		}
 		s.Inventory(ev.Inventory, at, now, &ch)
 		s.Hosts[ev.Host].beat(at, now)
 	case LabelsChanged:
@@ -377,7 +385,7 @@ func (s *State) Polled(inv Inventory, sent, now time.Time, ch *Changes) {
 	s.Inventory(inv, at, now, ch)
 	h := s.Hosts[inv.Host]
 	h.provisional = !h.hasLag
-	h.polled = h.HostTime(now)
+	h.polledAt(sent, now)
 }
 
 // Restore adds a host as an earlier owner knew it. It counts as silent until it
