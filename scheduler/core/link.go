@@ -233,22 +233,36 @@ func (s *State) lookFirst(t target, until time.Time) {
 // linkDeleted takes in that a host has deleted a link. A host goes by the key
 // alone, so where two links share one the other may be the one that is gone.
 func (s *State) linkDeleted(id lattice.LinkID, now time.Time) {
-	for other := range s.obs.Links {
-		if other != id && sameKey(other, id) {
-			if l := s.links[id]; l != nil {
-				l.unsure = true
-			}
-			delete(s.linkChanged, id)
-			delete(s.linkChanged, other)
-			// A list of now may be from before.
-			s.lookFirst(target{Link: id}, now.Add(listLag))
-			s.lookFirst(target{Link: other}, now.Add(listLag))
-			s.ask(Query{Kind: AskLinks}, now)
+	alone := true
+	rival := func(other lattice.LinkID) {
+		if other == id || !sameKey(other, id) {
 			return
 		}
+		alone = false
+		delete(s.linkChanged, other)
+		// A list of now may be from before.
+		s.lookFirst(target{Link: other}, now.Add(listLag))
 	}
-	s.linkChanged[id] = now
-	delete(s.obs.Links, id)
+	for other := range s.obs.Links {
+		rival(other)
+	}
+	// What no list shows yet may be there all the same.
+	for other, l := range s.links {
+		if !l.late.IsZero() {
+			rival(other)
+		}
+	}
+	if alone {
+		s.linkChanged[id] = now
+		delete(s.obs.Links, id)
+		return
+	}
+	if l := s.links[id]; l != nil {
+		l.unsure = true
+	}
+	delete(s.linkChanged, id)
+	s.lookFirst(target{Link: id}, now.Add(listLag))
+	s.ask(Query{Kind: AskLinks}, now)
 }
 
 // LinksListed answers AskLinks.

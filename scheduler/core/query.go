@@ -98,9 +98,10 @@ func (s *State) retryQueries(now time.Time) {
 	}
 }
 
-// lookAt puts a question later, unless it is due already.
+// lookAt puts a question later, unless it is due before: whoever needs a later
+// answer says so again when the earlier one is there.
 func (s *State) lookAt(q Query, at time.Time) {
-	if _, set := s.looking[q]; !set {
+	if due, set := s.looking[q]; !set || at.Before(due) {
 		s.looking[q] = at
 		s.queriesDue(at)
 	}
