@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net/http"
-	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"wadm/config"
@@ -55,26 +50,10 @@ func serve(ctx context.Context, d deps) error {
 // does not answer: a cluster without a leader and a server that just started
 // come up by themselves.
 func openServer(ctx context.Context, d deps) (*server, error) {
-	deadline := time.Now().Add(d.Config.NATS.StartTimeout)
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		s, err := newServer(ctx, d)
-		if err == nil || !passes(err) || time.Now().Add(wait).After(deadline) {
-			return s, err
-		}
-		d.Log.Warn("JetStream does not answer yet, trying on", telemetry.LogError, err)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-// passes tells whether an error of JetStream is of the kind that goes away.
-func passes(err error) bool {
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
-		return api.Code == http.StatusServiceUnavailable
-	}
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
-		errors.Is(err, jetstream.ErrNoStreamResponse)
+	var s *server
+	err := natsconn.Insist(ctx, d.Config.NATS.StartTimeout, d.Log, func(ctx context.Context) (err error) {
+		s, err = newServer(ctx, d)
+		return err
+	})
+	return s, err
 }

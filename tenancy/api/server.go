@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
+	"wadm/config/natsconn"
 	"wadm/telemetry"
 	"wadm/tenancy"
 	"wadm/tenancy/catalog"
@@ -193,9 +194,14 @@ func New(nc *nats.Conn, cat *catalog.Catalog, deps Deps, cfg Config) (*Server, e
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Run makes sure of the streams, subscribes and answers until ctx ends, then stops
-// taking requests, finishes those it has and returns nil. It may run once.
+// taking requests, finishes those it has and returns nil. While NATS does not
+// answer it begins later; what does not pass by itself is an error. It may run once.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.ensureStreams(ctx, ""); err != nil {
+	err := natsconn.Insist(ctx, 0, s.log, func(ctx context.Context) error { return s.ensureStreams(ctx, "") })
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	// Requests outlive ctx by StopTimeout at most.
@@ -209,11 +215,14 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("subscribe %s: %w", subject, err)
 	}
-	fctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	err = s.nc.FlushWithContext(fctx)
-	cancel()
+	// The client library repeats a subscription on every new connection.
+	err = natsconn.Insist(ctx, 0, s.log, func(ctx context.Context) error { return s.flush(ctx, subject) })
 	if err != nil {
-		return fmt.Errorf("subscribe %s: %w", subject, err)
+		_ = sub.Unsubscribe()
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
 	}
 	s.log.Info("answering API requests", "subject", subject)
 	close(s.ready)
@@ -239,6 +248,23 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	noMore()
 	return g.Wait()
+}
+
+// flush returns nil once NATS has the subscription to subject.
+func (s *Server) flush(ctx context.Context, subject string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := s.nc.FlushWithContext(ctx)
+	if errors.Is(err, nats.ErrConnectionClosed) && !s.nc.IsClosed() {
+		err = nats.ErrDisconnected // it will be made again
+	}
+	if denied := natsconn.Denied(s.nc, subject); denied != nil {
+		err = denied
+	}
+	if err != nil {
+		return fmt.Errorf("subscribe %s: %w", subject, err)
+	}
+	return nil
 }
 
 // request is one received message on its way.

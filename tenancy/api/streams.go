@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"wadm/config/natsconn"
 	"wadm/tenancy"
 )
 
@@ -93,7 +94,7 @@ func (s *Server) ensureStreams(ctx context.Context, tenant tenancy.Tenant) error
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("open stream %s: %w", want.Name, err)
+			return fmt.Errorf("open stream %s: %w", want.Name, s.cause(err, want.Name))
 		}
 		have := stream.CachedInfo().Config
 		if d := streamDifferences(want, have); d != "" && tenant == "" {
@@ -108,7 +109,7 @@ func (s *Server) ensureStreams(ctx context.Context, tenant tenancy.Tenant) error
 		if len(missing) > 0 {
 			have.Subjects = append(slices.Clone(have.Subjects), missing...)
 			if _, err := s.js.UpdateStream(ctx, have); err != nil {
-				return fmt.Errorf("add subjects %s to stream %s: %w", strings.Join(missing, ", "), want.Name, err)
+				return fmt.Errorf("add subjects %s to stream %s: %w", strings.Join(missing, ", "), want.Name, s.cause(err, want.Name))
 			}
 			s.log.Info("subjects were added to a stream", "stream", want.Name, "subjects", missing)
 		}
@@ -117,6 +118,14 @@ func (s *Server) ensureStreams(ctx context.Context, tenant tenancy.Tenant) error
 		}
 	}
 	return nil
+}
+
+// cause is why a request about a stream failed with err.
+func (s *Server) cause(err error, stream string) error {
+	if denied := natsconn.Denied(s.js.Conn(), "."+stream); denied != nil && natsconn.Passes(err) {
+		return denied
+	}
+	return err
 }
 
 func streamDifferences(want, have jetstream.StreamConfig) string {
