@@ -1,14 +1,19 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 )
 
-// bodyDepth bounds the nesting of a request body.
-const bodyDepth = 64
+const (
+	// maxBody bounds the payload of a request other than a put, in bytes.
+	maxBody = 64 << 10
+	// bodyDepth bounds the nesting of a request body.
+	bodyDepth = 64
+)
 
 // decodeVersion reads a request body: an object with an optional "version". It
 // returns nil when none was asked for. what names the request for the error text,
@@ -191,7 +196,7 @@ func (s *scan) value(depth int) (string, error) {
 		return s.number()
 	}
 	for _, word := range []string{"null", "true", "false"} {
-		if strings.HasPrefix(string(s.in[s.at:]), word) {
+		if bytes.HasPrefix(s.in[s.at:], []byte(word)) {
 			s.at += len(word)
 			if word == "null" {
 				return word, nil

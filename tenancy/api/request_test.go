@@ -365,6 +365,21 @@ func TestLargeHistoriesAndManifestsAreServed(t *testing.T) {
 	}
 }
 
+func TestOnlyAManifestMayBeLarge(t *testing.T) {
+	t.Parallel()
+	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{})
+	s.ask(t, "wadm.api.default.model.put", manifestOf("shop", "v1"))
+	most := `{"version":"v1"}` + strings.Repeat(" ", 64<<10-16)
+	s.want(t, "wadm.api.default.model.deploy.shop", most, `{"result":"acknowledged","message":"Successfully deployed application shop v1","name":"shop","version":"v1"}`)
+	const refusal = `{"message":"The request takes 65537 bytes, the most is 65536","result":"error"`
+	for operation, rest := range map[string]string{
+		"get": `,"models":[]}`, "get.shop": `}`, "list": `}`, "versions.shop": `,"versions":[]}`, "deploy.shop": `}`, "undeploy.shop": `}`,
+		"del.shop": `}`, "status.shop": `}`, "history.shop": `}`, "explain.shop": `}`,
+	} {
+		s.want(t, "wadm.api.default.model."+operation, most+" ", refusal+rest)
+	}
+}
+
 func TestAnUnreadableRecordIsReportedAndBlocksNobody(t *testing.T) {
 	t.Parallel()
 	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{})

@@ -292,6 +292,11 @@ func (s *Server) receive(ctx context.Context, m *nats.Msg) {
 		s.answer(ctx, m, refuse(opUnreadable, err.Error()))
 		return
 	}
+	// A put has a limit of its own, which is read with it.
+	if t.op != opPut && len(m.Data) > maxBody {
+		s.answer(ctx, m, refuse(t.op, fmt.Sprintf("The request takes %d bytes, the most is %d", len(m.Data), maxBody)))
+		return
+	}
 	size := int64(len(m.Data))
 	requests, bytes := s.pending.Add(1), s.pendingBytes.Add(size)
 	if requests > int64(s.cfg.MaxPending) || bytes > int64(s.cfg.MaxPendingBytes) {
