@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wadm/config"
 	"wadm/shard"
 	"wadm/shard/natskv"
 	"wadm/shard/ring"
@@ -33,14 +34,11 @@ func (p *program) observer(ctx context.Context, prefix, domain string) (*natskv.
 	if err != nil {
 		return nil, err
 	}
-	name := func(s string) string {
-		if prefix == "" {
-			return s
-		}
-		return prefix + "_" + s
-	}
+	name := config.Storage{StreamPrefix: prefix}.Stream
 	o, err := natskv.NewObserver(nc, natskv.Config{
-		Ledger: name(natskv.DefaultLedger), Lattices: name(natskv.DefaultLattices), Domain: domain, Timeout: time.Duration(p.conn.timeout),
+		Ledger: name(natskv.DefaultLedger), Lattices: name(natskv.DefaultLattices),
+		Members: name(natskv.DefaultMembers), View: name(natskv.DefaultView),
+		Domain: domain, Timeout: time.Duration(p.conn.timeout),
 	})
 	if err != nil {
 		return nil, failed("cannot use JetStream", err)

@@ -74,6 +74,41 @@ func TestRingAndInstancesAreShownAndDrained(t *testing.T) {
 	})
 }
 
+// TestInstancesWithAStreamPrefixAreFoundAndDrained: the same option names the same
+// objects here as there.
+func TestInstancesWithAStreamPrefixAreFoundAndDrained(t *testing.T) {
+	t.Parallel()
+	bin, err := server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, prefix := range []string{"acme", "acme.east"} {
+		t.Run(prefix, func(t *testing.T) {
+			t.Parallel()
+			w := &world{t: t, nats: natstest.Start(t)}
+			var log lockedBuffer
+			cmd := exec.Command(bin, "-s", w.nats.URL(), "--instance-id", "one", "--stream-prefix", prefix)
+			cmd.Stderr = &log
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			t.Cleanup(func() { _ = cmd.Process.Kill() })
+			w.until("the instance is listed", func() bool {
+				r := w.run("instance", "list", "--stream-prefix", prefix)
+				return r.code == 0 && strings.Contains(r.stdout, "one") && strings.Contains(r.stdout, "active") && !strings.Contains(r.stdout, " no ")
+			})
+			if r := w.run("instance", "drain", "one", "--wait", "--stream-prefix", prefix); r.code != 0 {
+				t.Errorf("drain: %+v", r)
+			}
+			if err := <-ended; err != nil {
+				t.Errorf("the drained instance ended with %v:\n%s", err, log.String())
+			}
+		})
+	}
+}
+
 func TestRingOfNobodyIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
