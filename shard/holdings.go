@@ -406,6 +406,7 @@ func (h *Holdings) Renew(self Incarnation) []Action {
 			h.acquiring--
 			h.set(l, Idle)
 		}
+		l.waitSeq = 0
 		l.attempt++
 		h.touch(l)
 	}

@@ -122,8 +122,12 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 		return nil
 	}
 	mine := l.head.HeldBy(h.self)
-	if !wanted && !mine {
-		return nil
+	if !wanted {
+		// Who wants the key again waits for its holder again.
+		l.waitSeq = 0
+		if !mine {
+			return nil
+		}
 	}
 	if now.Before(l.notBefore) {
 		h.wakeAt(l, l.notBefore)

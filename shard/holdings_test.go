@@ -427,6 +427,43 @@ func TestALivingHolderIsAwaitedAndASilentOneIsNot(t *testing.T) {
 	}
 }
 
+func TestAWaitForALivingHolderBeginsAnewWhenTheKeyIsWantedAgain(t *testing.T) {
+	t.Parallel()
+	for name, back := range map[string]func(h *shard.Holdings, now time.Time, want *bool){
+		"wanted again": func(h *shard.Holdings, now time.Time, want *bool) {
+			*want = false
+			h.Reconsider()
+			h.Step(now)
+			*want = true
+			h.Reconsider()
+		},
+		"a new life": func(h *shard.Holdings, _ time.Time, _ *bool) { h.Renew("me-2") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			now, want := time.Unix(1000, 0), true
+			h := shard.NewHoldings("me-1", func(shard.Key) bool { return want },
+				func(shard.Head) shard.Standing { return shard.Standing{Alive: true} }, shard.HoldingsConfig{})
+			h.Registry([]shard.KeyChange{{Key: "t.l"}}, true)
+			h.Heads(now, []shard.Head{foreign("t.l", 5, shard.Held, 0)}, true)
+			if acts, _ := h.Step(now); len(acts) != 0 {
+				t.Fatalf("actions %+v", acts)
+			}
+			// The wait has nearly ended, and time passes until the key is wanted again.
+			now = now.Add(4 * time.Second)
+			back(h, now, &want)
+			now = now.Add(2 * time.Second)
+			if acts, _ := h.Step(now); len(acts) != 0 {
+				t.Fatalf("taken from a living holder that had no time to release: %+v", acts)
+			}
+			now = now.Add(5 * time.Second)
+			if acts, _ := h.Step(now); len(acts) != 1 || acts[0].Kind != shard.DoAcquire {
+				t.Errorf("actions %+v, want a claim after the second wait", acts)
+			}
+		})
+	}
+}
+
 func TestGivingUpIsPacedAndASlowKeyHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
