@@ -101,6 +101,7 @@ type lane struct {
 	since      time.Time
 	failures   int
 	notBefore  time.Time
+	unreleased bool   // the newest failure was one of a release
 	waitSeq    uint64 // the live claim whose release is awaited …
 	waitFrom   time.Time
 	dirty      bool
@@ -357,6 +358,7 @@ func (h *Holdings) Released(now time.Time, k Key, a Action, seq uint64, err erro
 	if err != nil {
 		h.reread(now, l, head, epoch)
 		h.failed(now, l)
+		l.unreleased = true
 		return
 	}
 	l.failures = 0
@@ -450,6 +452,7 @@ func (h *Holdings) failed(now time.Time, l *lane) {
 		d = min(d, h.cfg.BackOffMin<<l.failures)
 	}
 	l.failures++
+	l.unreleased = false
 	// Between half and all of it, by the key and the life: instances that lost the
 	// same race do not meet again.
 	d = d/2 + time.Duration(mix(string(h.self), string(l.key), l.failures)%uint64(d/2+1))

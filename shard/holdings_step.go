@@ -129,7 +129,8 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 			return nil
 		}
 	}
-	if now.Before(l.notBefore) {
+	// Owning may wait; what is held for another one may not.
+	if now.Before(l.notBefore) && (wanted || l.unreleased) {
 		h.wakeAt(l, l.notBefore)
 		return nil
 	}

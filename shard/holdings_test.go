@@ -464,6 +464,43 @@ func TestAWaitForALivingHolderBeginsAnewWhenTheKeyIsWantedAgain(t *testing.T) {
 	}
 }
 
+func TestAClaimWithoutOwnerIsReleasedWithoutTheBackOffOfOwning(t *testing.T) {
+	t.Parallel()
+	now, want := time.Unix(1000, 0), true
+	h := shard.NewHoldings("me-1", func(shard.Key) bool { return want },
+		func(shard.Head) shard.Standing { return shard.Standing{} }, shard.HoldingsConfig{})
+	h.Registry([]shard.KeyChange{{Key: "t.l"}}, true)
+	h.Heads(now, nil, true)
+	seq := uint64(0)
+	for range 10 { // its owner fails again and again, so the pause is the longest
+		now = now.Add(10 * time.Second)
+		acts, _ := h.Step(now)
+		if len(acts) != 1 || acts[0].Kind != shard.DoAcquire {
+			t.Fatalf("actions %+v", acts)
+		}
+		seq++
+		h.Claimed(now, "t.l", acts[0], seq, nil, shard.Head{})
+		h.Step(now)
+		h.Returned(now, "t.l", seq, errors.New("failed"))
+	}
+	want = false
+	h.Reconsider()
+	acts, _ := h.Step(now)
+	if len(acts) != 1 || acts[0].Kind != shard.DoRelease || acts[0].Expect != seq {
+		t.Fatalf("actions %+v, want a release at once", acts)
+	}
+
+	// A release that fails has a pause of its own.
+	h.Released(now, "t.l", acts[0], 0, shard.ErrUnknownOutcome, shard.Head{})
+	if acts, _ := h.Step(now); len(acts) != 0 {
+		t.Fatalf("released again without a pause: %+v", acts)
+	}
+	now = now.Add(10 * time.Second)
+	if acts, _ := h.Step(now); len(acts) != 1 || acts[0].Kind != shard.DoRelease {
+		t.Errorf("actions %+v, want another release", acts)
+	}
+}
+
 func TestGivingUpIsPacedAndASlowKeyHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
