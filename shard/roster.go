@@ -20,7 +20,7 @@ type RosterConfig struct {
 	// Loss, Join and Rank delay proposals: how long a loss or a join must be
 	// stable, and how much longer each further rank waits; defaults 0.2 s, 3 s, 0.3 s.
 	Loss, Join, Rank time.Duration
-	// Ramp is the time between two steps of a joining member's weight; default 5 s.
+	// Ramp is the time between two steps in which a joining member gets its keys; default 5 s.
 	Ramp time.Duration
 	// Brake holds back the loss of more than a third of the view (at least two)
 	// within BrakeWindow; defaults 12 s and 2 s. It exceeds an election of the store.
