@@ -69,7 +69,7 @@ func (s *State) landAll(id lattice.HostID) {
 	for _, t := range slices.SortedFunc(maps.Keys(s.hostFlight[id]), compareTargets) {
 		s.land(t)
 	}
-	for t := range s.overtaken {
+	for _, t := range slices.SortedFunc(maps.Keys(s.overtaken), compareTargets) {
 		if t.Host == id {
 			s.overtakenOver(t, func(*flight) bool { return true })
 		}
@@ -96,7 +96,12 @@ func (s *State) noResponder(h *lattice.Host, now time.Time) {
 		return
 	}
 	h.Silent = true
-	if h.Refusals++; h.Refusals >= 2 {
+	// Several requests of one moment are one refusal: a route that flaps refuses all.
+	if h.Refusals == 0 || now.Sub(h.Refused) >= retrySoon {
+		h.Refusals++
+		h.Refused = now
+	}
+	if h.Refusals >= 2 {
 		s.lose(h.ID, now)
 		return
 	}

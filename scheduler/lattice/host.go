@@ -28,8 +28,10 @@ type Host struct {
 	// Silent: the host missed a heartbeat or left a request unanswered. It is
 	// given no new work until it speaks.
 	Silent bool
-	// Refusals counts consecutive requests that nobody listened to.
+	// Refusals counts consecutive requests that nobody listened to, Refused is when
+	// the last one counted was.
 	Refusals int
+	Refused  time.Time
 
 	// gone keeps the time at which a workload was last seen to be absent.
 	gone map[Workload]int64
@@ -50,6 +52,8 @@ type Host struct {
 	// upper bound of the offset between the owner's clock and the host's.
 	lag    time.Duration
 	hasLag bool
+	// beatLag is that difference for the last heartbeat.
+	beatLag time.Duration
 	// provisional: the times were taken from the owner's clock, because no event
 	// had shown the host's yet. They are moved when one does.
 	provisional bool
@@ -125,6 +129,7 @@ const minGap = 500 * time.Millisecond
 
 func (h *Host) beat(at int64, now time.Time) {
 	h.heard(at, now)
+	h.beatLag = time.Duration(now.UnixNano() - at)
 	// The shorter of the two: the host's clock may jump ahead, and a delay may end. One
 	// that is too short costs a question, one that is too long keeps a dead host.
 	if gap := min(time.Duration(at-h.heartbeat), now.Sub(h.beatSeen)); h.heartbeat != 0 && gap >= minGap {
@@ -196,6 +201,13 @@ func (h *Host) HostTime(t time.Time) int64 {
 		return t.UnixNano()
 	}
 	return t.UnixNano() - int64(h.lag)
+}
+
+// After tells whether what the host said at its time at came after a moment of the
+// owner's clock. A clock that was set back a little, or that drifts, shows in the last
+// heartbeat and not in the fastest event.
+func (h *Host) After(at int64, t time.Time) bool {
+	return at > t.UnixNano()-int64(max(h.lag, h.beatLag))
 }
 
 // unordered tells whether an event may be from before or from after the last

@@ -23,6 +23,8 @@ type State struct {
 	holders map[Workload]map[HostID]*Instance
 	// left are the hosts that went a short while ago.
 	left map[HostID]departure
+	// swept is when the forgotten ones were last taken out of left.
+	swept time.Time
 }
 
 // departure is the host's time of its last word, and the owner's.
@@ -407,7 +409,11 @@ func (s *State) Remove(id HostID, ch *Changes) {
 		ch.Workloads = append(ch.Workloads, w)
 	}
 	delete(s.Hosts, id)
-	maps.DeleteFunc(s.left, func(_ HostID, d departure) bool { return h.LastSeen.Sub(d.when) >= remembered })
+	if h.LastSeen.Sub(s.swept) >= remembered {
+		// Not for each of many that go together.
+		s.swept = h.LastSeen
+		maps.DeleteFunc(s.left, func(_ HostID, d departure) bool { return h.LastSeen.Sub(d.when) >= remembered })
+	}
 	s.left[id] = departure{h.heartbeat, h.LastSeen}
 	ch.Host, ch.Left = id, true
 	slices.SortFunc(ch.Workloads, Workload.Compare)
