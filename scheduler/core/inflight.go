@@ -45,7 +45,8 @@ type flight struct {
 	repeatAt time.Time
 	// executed: the host has told that it did it, though not yet what came of it.
 	executed bool
-	// unclear: until then an event may tell of an older command of a previous owner.
+	// unclear: until then an event may tell of another command that previous owners
+	// left in doubt.
 	unclear time.Time
 }
 
@@ -79,10 +80,13 @@ func (s *State) issue(c lattice.Command, change bool, now time.Time) {
 // repeatable tells whether a command of a previous owner should be sent again:
 // it was stored, but perhaps never sent. Nothing has shown it to have happened
 // although its host answers, and it is still what is wanted, so that it does no
-// harm if it happens twice.
+// harm if it happens twice. What someone else runs there by now is left alone.
 func (s *State) repeatable(t target, f *flight, now time.Time) bool {
 	h := s.obs.Hosts[t.Host]
 	if f.repeatAt.IsZero() || now.Before(f.repeatAt) || f.executed || h == nil || h.Silent {
+		return false
+	}
+	if i := h.Workloads[t.Workload]; i != nil && !i.Managed() {
 		return false
 	}
 	u := s.units[t.Workload]
@@ -90,7 +94,11 @@ func (s *State) repeatable(t target, f *flight, now time.Time) bool {
 	case f.cmd.Kind == lattice.StopProvider, f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count == 0:
 		return u == nil || len(u.scalers) == 0
 	case f.cmd.Kind == lattice.StartProvider, f.cmd.Kind == lattice.ScaleComponent:
-		return u != nil && slices.ContainsFunc(u.scalers, func(sc *scaler) bool { return sc.image == f.cmd.Image && sc.app == f.cmd.App })
+		return u != nil && slices.ContainsFunc(u.scalers, func(sc *scaler) bool {
+			return sc.image == f.cmd.Image && sc.app == f.cmd.App && sc.id == f.cmd.Scaler && slices.ContainsFunc(sc.spreads, func(sp spread) bool {
+				return sp.name == f.cmd.Annotations[lattice.AnnotationSpread] && sp.count > 0 && uint64(f.cmd.Count) <= sp.count && h.Has(sp.labels)
+			})
+		})
 	}
 	return false
 }
@@ -204,15 +212,18 @@ func (s *State) touch(t target) {
 // may still happen, so it is not contradicted before its deadline.
 func (s *State) adopt(c lattice.Command, now time.Time) {
 	deadline := c.SentAt.Add(s.cfg.CommandDeadline)
-	f := &flight{cmd: c, deadline: deadline, unclear: deadline, askAt: now, change: true, repeatAt: now.Add(askAfter)}
+	f := &flight{cmd: c, deadline: deadline, askAt: now, change: true, repeatAt: now.Add(askAfter)}
 	t := targetOf(&c)
 	if !f.deadline.After(now) || t.Host == "" {
 		// Links and configurations are idempotent and quick: they are just compared again.
 		s.out.Resolved = append(s.out.Resolved, c.ID)
 		return
 	}
-	if before := s.flights[t]; before != nil && before.cmd.Kind == lattice.UpdateComponent {
-		s.overtake(t, before)
+	if before := s.flights[t]; before != nil {
+		f.unclear = deadline
+		if before.cmd.Kind == lattice.UpdateComponent {
+			s.overtake(t, before)
+		}
 	}
 	s.fly(t, f)
 }
@@ -382,7 +393,7 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 // sent tells of another.
 func (s *State) follows(ev *lattice.Event, f *flight) bool {
 	h := s.obs.Hosts[ev.Host]
-	return h == nil || ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt)
+	return h == nil || h.After(ev.Time.UnixNano(), f.cmd.SentAt)
 }
 
 func (s *State) confirmScaled(ev lattice.Event, now time.Time) {

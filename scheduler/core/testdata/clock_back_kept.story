@@ -1,0 +1,20 @@
+# The host keeps the annotations of what it has nothing to change about, and its event
+# says that it was asked, also when its clock has gone back a little.
+host a
+run 25s
+clock a -20ms
+run 20s
+deploy shop
+  component web id=x image=web:1 instances=1
+|  45.000 scale x@a to 1 of web:1 (spread default wants 1 here, nothing runs)
+|  45.000 status shop: reconciling Scaling component on 1 host(s)
+run 1m
+|  45.001 status shop: deployed 
+deploy shop
+  component other id=x image=web:1 instances=1
+| 105.000 scale x@a to 1 of web:1 (configuration or spread of x changed)
+| 105.000 status shop: reconciling Scaling component on 1 host(s)
+run 20m
+| 105.003 status shop: deployed 
+show
+| on a: x=1/web:1/default
