@@ -69,16 +69,14 @@ type placement struct {
 	// widened: every host that fits a claim has its place, not only those that hold
 	// something.
 	widened bool
-	// failing counts, by image, hosts on which a start has failed and is waiting.
-	failing map[string]int
-	// takeovers are weighed when something is to go for the first time.
-	takeovers map[string]*takeover
+	// balances are drawn up when something is to go for the first time.
+	balances map[share]*balance
 	// linked: a link of the unit is still to go; asked: that has been looked up.
 	linked, asked bool
 }
 
 func newPlacement(s *State, u *unit, now time.Time) *placement {
-	return &placement{s: s, u: u, now: now, places: map[lattice.HostID]*place{}, failing: map[string]int{}}
+	return &placement{s: s, u: u, now: now, places: map[lattice.HostID]*place{}}
 }
 
 // maxFailing is the number of hosts on which something may fail before others are
@@ -96,6 +94,8 @@ func (p *placement) gather() {
 			p.claims = append(p.claims, &claim{sc: sc, sp: &sc.spreads[i], held: held})
 		}
 	}
+	// What may not start anything takes no host from what may.
+	slices.SortStableFunc(p.claims, func(a, b *claim) int { return cmp.Compare(boolRank(a.held != ""), boolRank(b.held != "")) })
 	p.fl, p.waits = p.s.unitFlight[p.u.id], p.s.unitBackoff[p.u.id]
 	holders := p.s.obs.Holders(p.u.id)
 	p.slab = make([]place, 0, len(holders)+len(p.fl))
@@ -105,11 +105,6 @@ func (p *placement) gather() {
 	for id := range p.fl {
 		if h := p.s.obs.Hosts[id]; h != nil {
 			p.at(h)
-		}
-	}
-	for id, b := range p.waits {
-		if p.now.Before(b.next) && holders[id] == nil {
-			p.failing[b.image]++
 		}
 	}
 	for _, pl := range p.inOrder() {
@@ -258,6 +253,7 @@ func (p *placement) daemons() {
 				}
 			}
 			switch {
+			case c.sp.count == 0:
 			case p.u.id.Provider && pl.inst != nil && !pl.inst.Managed():
 				c.foreign++
 			case pl.claim == nil && pl.blocked && pl.inst != nil && !pl.locked, pl.claim != nil && pl.claim.sc.app != c.sc.app:
@@ -286,9 +282,22 @@ func boolRank(b bool) int {
 	return 0
 }
 
-// exhausted tells whether so many hosts wait after a claim's image has failed there
-// that none is tried until fewer do: those that remain would get all the work.
-func (p *placement) exhausted(c *claim) bool { return p.failing[c.sc.image] >= maxFailing }
+// exhausted tells whether so many of a claim's hosts wait after its image has failed
+// there that none is tried until fewer do: those that remain would get all the work.
+func (p *placement) exhausted(c *claim) bool {
+	n := 0
+	for id, b := range p.waits {
+		if b.image != c.sc.image || !p.now.Before(b.next) {
+			continue
+		}
+		if h := p.s.obs.Hosts[id]; h != nil && h.Workloads[p.u.id] == nil && c.eligible(h) {
+			if n++; n >= maxFailing {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // wary tells whether a claim's image has lately failed on so many hosts that only
 // those are tried again. The next host is tried when it has failed on each of them
@@ -299,10 +308,10 @@ func (p *placement) wary(c *claim) bool {
 	hosts, least := 0, 0
 	for id, b := range p.waits {
 		pl := p.places[id]
-		if b.image != c.sc.image || pl == nil || pl.inst != nil || pl.host.Silent || !p.now.Before(b.next.Add(p.s.cfg.BackoffMax)) {
+		if b.image != c.sc.image || pl == nil || !c.eligible(pl.host) || pl.inst != nil || pl.host.Silent || !p.now.Before(b.next.Add(p.s.cfg.BackoffMax)) {
 			continue
 		}
-		if p.now.Before(b.next) || pl.fl != nil || c.eligible(pl.host) && p.usable(pl, c) {
+		if p.now.Before(b.next) || pl.fl != nil || p.usable(pl, c) {
 			if hosts++; hosts == 1 || b.failures < least {
 				least = b.failures
 			}

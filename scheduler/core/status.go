@@ -178,13 +178,14 @@ func (p *placement) leftover(sc *scaler) string {
 	return fmt.Sprintf("Removing %s from %d host(s)", noun, hosts)
 }
 
-// failed is the last failure of a scaler's image on a host. It is told until a
-// retry has worked, also while one is under way.
+// failed is the last failure of a scaler's image on one of its hosts. It is told
+// until a retry has worked, also while one is under way.
 func (p *placement) failed(id lattice.HostID, sc *scaler) *backoff {
-	if b := p.s.unitBackoff[p.u.id][id]; b != nil && b.image == sc.image {
-		return b
+	b, h := p.s.unitBackoff[p.u.id][id], p.s.obs.Hosts[id]
+	if b == nil || h == nil || b.image != sc.image || !slices.ContainsFunc(sc.spreads, func(sp spread) bool { return h.Has(sp.labels) }) {
+		return nil
 	}
-	return nil
+	return b
 }
 
 // right tells whether what runs on a place is what its claim wants there.

@@ -182,6 +182,9 @@ func (w *world) step(t *testing.T, line string, block []string) {
 			w.hosts[id] = newHost(id)
 		}
 		w.hosts[id].skew = duration(t, args[1])
+	case "spoil":
+		// Every start on the host fails from now on.
+		w.hosts[lattice.HostID(args[0])].fails = strings.ReplaceAll(args[1], "_", " ")
 	case "cut", "heal":
 		w.hosts[lattice.HostID(args[0])].cut = verb == "cut"
 	case "unlucky":

@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"cmp"
 	"container/heap"
 	"encoding/json"
 	"fmt"
@@ -82,6 +83,8 @@ type host struct {
 	cut bool
 	// skew is added to the time of its events.
 	skew time.Duration
+	// fails is why nothing can be started on it, empty when everything can.
+	fails string
 	// busy: until then the host is mute, and does everything afterwards.
 	busy      time.Time
 	workloads map[lattice.Workload]*workload
@@ -513,7 +516,7 @@ func (h *host) execute(w *world, c lattice.Command, answer func(lattice.Reply)) 
 }
 
 func (h *host) start(w *world, c lattice.Command, im image) {
-	fail := im.fail
+	fail := cmp.Or(h.fails, im.fail)
 	for _, n := range c.Config {
 		if _, there := w.configs[n]; !there && fail == "" {
 			fail = "Unable to fetch requested config: Config " + n + " does not exist"
