@@ -19,7 +19,7 @@ func TestStoredFormsAreAsRecorded(t *testing.T) {
 	t.Parallel()
 	for name, encode := range map[string]func() ([]byte, error){
 		"claim": shard.Record{
-			Owner: "wadm-0", Incarnation: "5f", State: shard.Held, View: 12, Generation: 3, Settle: 2300, Forget: true, Reason: "take-over",
+			Owner: "wadm-0", Incarnation: "5f", State: shard.Held, View: 12, Settle: 2300, Forget: true, Reason: "take-over",
 		}.Encode,
 		"member": shard.Member{
 			ID: "wadm-0", Incarnation: "5f", Started: time.Date(2025, 11, 2, 3, 4, 5, 0, time.UTC), Version: "1.0.0",

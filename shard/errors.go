@@ -14,7 +14,7 @@ var (
 	// ErrHandOver is the cause of an owner's context when the claim is to be given
 	// up on purpose. The claim is still valid: state may be saved before returning.
 	ErrHandOver = errors.New("claim is to be handed over")
-	// ErrSuperseded means that another single instance was started later and owns everything.
+	// ErrSuperseded means that another instance of the same name was started later and has its place.
 	ErrSuperseded = errors.New("superseded by another instance")
 	// ErrQuarantine means that it is too early for an effect; the previous owner's last ones
 	// may still be under way.

@@ -19,7 +19,6 @@ type Fleet struct {
 	mail   *mailbox
 	health *health
 	status atomic.Pointer[Status]
-	drain  atomic.Bool
 
 	// Owned by Run's loop.
 	roster     *Roster
@@ -86,14 +85,6 @@ func New(ports Ports, cfg FleetConfig) (*Fleet, error) {
 	return f, nil
 }
 
-// Drain has this instance give everything up and take nothing any more. It
-// returns at once; Status tells how far it is. There is no way back but a restart.
-func (f *Fleet) Drain() {
-	if !f.drain.Swap(true) {
-		f.mail.post(func(now time.Time) { f.startDrain(now) })
-	}
-}
-
 // Run takes part in the fleet and calls own for each key this instance owns,
 // until ctx ends; then it drains: tells the others, hands every key over, and
 // removes its record. It returns nil when that is done and an error when it took
@@ -141,6 +132,10 @@ func (f *Fleet) start(now time.Time, own Own) {
 			}
 		},
 	}
+}
+
+func settleMillis(d time.Duration) int64 {
+	return min(maxSettle, int64((d+time.Millisecond-1)/time.Millisecond))
 }
 
 // want answers whether the view gives the key to this life of this instance.
@@ -263,7 +258,6 @@ func (f *Fleet) loop(ctx, base context.Context) error {
 	defer end.Stop()
 	stop := func() {
 		done, stopFrom = nil, time.Now()
-		f.drain.Store(true)
 		f.startDrain(stopFrom)
 		end.Reset(f.cfg.StopLimit)
 		limit = end.C

@@ -1,6 +1,7 @@
 package shard_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -317,7 +318,7 @@ func TestFleetSurvivesEveryFaultOfEveryWrite(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{"claim", "member", "view", "drop"} {
 		for name, fault := range map[string]shardtest.Fault{
-			"refused": shardtest.Refused, "not stored": shardtest.LostBefore, "stored": shardtest.LostAfter,
+			"refused": shardtest.Refused, "busy": shardtest.Busy, "not stored": shardtest.LostBefore, "stored": shardtest.LostAfter,
 		} {
 			t.Run(op+" "+name, func(t *testing.T) {
 				t.Parallel()
@@ -378,5 +379,45 @@ func TestAfterALapseNothingActsBeforeTheClaimsWereLookedAt(t *testing.T) {
 		is[0].link.Lag(0)
 		time.Sleep(30 * time.Second)
 		r.mustCover("in the end")
+	})
+}
+
+func TestAnOwnerThatFailsIsCalledAgainWithANewEpoch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		f, err := shard.New(r.w.Link().Ports(), shard.FleetConfig{
+			Instance: "wadm-0", NewIncarnation: func() shard.Incarnation { return "a1" },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var epochs []uint64
+		done := make(chan error, 1)
+		go func() {
+			done <- f.Run(ctx, func(ctx context.Context, c shard.Claim) error {
+				epochs = append(epochs, c.Epoch)
+				if len(epochs) < 4 {
+					return fmt.Errorf("append: %w", shard.ErrUnknownOutcome)
+				}
+				c.Recovered()
+				<-ctx.Done()
+				return nil
+			})
+		}()
+		time.Sleep(time.Minute)
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if len(epochs) != 4 {
+			t.Fatalf("own was called %d times, want 4", len(epochs))
+		}
+		for i := 1; i < 4; i++ {
+			if epochs[i] <= epochs[i-1] {
+				t.Errorf("epochs do not rise: %v", epochs)
+			}
+		}
 	})
 }

@@ -95,30 +95,6 @@ func TestAPlannedStopLeavesKeysForLessThanHalfASecond(t *testing.T) {
 	})
 }
 
-func TestADrainedInstanceOwnsNothingAndStays(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 100)
-		is := r.fleetOf(3)
-		is[1].fleet.Drain()
-		time.Sleep(5 * time.Second)
-		r.mustCover("after the drain")
-		if _, worst := r.gaps(); worst > 500*time.Millisecond {
-			t.Errorf("worst gap %s", worst)
-		}
-		if n := len(is[1].held()); n != 0 {
-			t.Errorf("still owns %d keys", n)
-		}
-		time.Sleep(time.Minute)
-		if s := is[1].fleet.Status(); s.Ready || !s.Draining || s.Reason != "draining" {
-			t.Errorf("status %+v", s)
-		}
-		if n := len(is[1].held()); n != 0 {
-			t.Errorf("owns %d keys again", n)
-		}
-	})
-}
-
 func TestAJoinIsRampedAndMovesOnlyItsShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

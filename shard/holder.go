@@ -3,7 +3,6 @@ package shard
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -99,9 +98,7 @@ func (h *holder) write(base context.Context, a Action, state ClaimState) {
 		seq, err := putClaim(ctx, h.claims, a.Key, rec, a.Expect)
 		if err == nil {
 			raise(&h.written, seq)
-			if h.answered != nil {
-				h.answered(start)
-			}
+			h.answered(start)
 		}
 		var head Head
 		if err != nil {
@@ -210,47 +207,6 @@ func firstThen[T any](f func(items []T, reset bool)) func() func([]T) {
 		return func(items []T) {
 			f(items, reset)
 			reset = false
-		}
-	}
-}
-
-// loop owns Holdings until everything is given up after ctx ended. Past the limit
-// it returns an error and leaves owners that do not stop behind: the process is
-// expected to exit.
-func (h *holder) loop(ctx context.Context, limit time.Duration) error {
-	base := context.WithoutCancel(ctx)
-	done := ctx.Done()
-	var deadline <-chan time.Time
-	t := time.NewTimer(0)
-	defer t.Stop()
-	for {
-		now := time.Now()
-		for _, f := range h.mail.take() {
-			f(now)
-		}
-		acts, next := h.hold.Step(now)
-		h.do(base, acts)
-		if done == nil && h.hold.Drained() {
-			h.wg.Wait() // they have all reported
-			return nil
-		}
-		t.Reset(time.Until(next))
-		select {
-		case <-h.mail.signal:
-		case <-t.C:
-		case <-done:
-			done = nil
-			h.hold.Stop()
-			stop := time.NewTimer(limit)
-			defer stop.Stop()
-			deadline = stop.C
-		case <-deadline:
-			n := len(h.running)
-			for _, r := range h.running {
-				r.guard.fenced.Store(true)
-				r.cancel(ErrFenced)
-			}
-			return fmt.Errorf("stop owners: %d still running after %s", n, limit)
 		}
 	}
 }

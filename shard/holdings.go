@@ -44,8 +44,6 @@ func (s State) String() string {
 type Standing struct {
 	// Alive: its release is awaited before its claim is taken over.
 	Alive bool
-	// Above: its claim must not be taken over at all.
-	Above bool
 	// Silent is when a holder that is not alive was last heard of, on this
 	// instance's clock; zero: not known, reckon from now.
 	Silent time.Time

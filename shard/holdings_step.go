@@ -162,9 +162,6 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 		if !l.head.Bad {
 			st = h.standing(l.head)
 		}
-		if st.Above {
-			return nil
-		}
 		silent := st.Silent
 		if silent.IsZero() {
 			silent = now

@@ -22,9 +22,6 @@ func ParseKey(s string) (Key, error) {
 	return Key(s), nil
 }
 
-// seatKey is claimed by the single instance that acts for everything.
-const seatKey Key = "_._single"
-
 // reserved tells keys of this package from those of the registry.
 func (k Key) reserved() bool {
 	_, second, _ := strings.Cut(string(k), ".")

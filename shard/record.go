@@ -26,8 +26,6 @@ type Record struct {
 	State       ClaimState  `json:"state"`
 	// View is the revision of the view the writer acted on; 0 without views.
 	View uint64 `json:"view,omitempty"`
-	// Generation orders single instances: the sequence of the writer's seat.
-	Generation uint64 `json:"generation,omitempty"`
 	// Settle is how long, in milliseconds from this record on, effects of earlier
 	// owners may still arrive. A successor waits at least that long, even when
 	// the record is a clean release.

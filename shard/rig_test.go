@@ -60,6 +60,11 @@ func newRig(t *testing.T, keys int) *rig {
 		for _, i := range r.all {
 			<-i.done //nolint:errcheck // it was cancelled, so its error says nothing
 		}
+		for id, i := range r.all {
+			if len(i.twice) > 0 {
+				t.Errorf("%s: own was called twice at a time for %v", id, i.twice)
+			}
+		}
 		cancel()
 		wg.Wait()
 		if s := r.effects.Stale(); len(s) > 0 {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -163,14 +165,54 @@ func checkLedger(t *testing.T, js jetstream.JetStream) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := shardtest.NewLogChecker()
-	n, err := natskv.ReadLedger(context.Background(), cons, c)
-	if err != nil {
-		t.Error(err)
-	}
-	if n == 0 {
+	left := cons.CachedInfo().NumPending
+	if left == 0 {
 		t.Error("ledger is empty")
+		return
 	}
+	msgs, err := cons.Messages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer msgs.Stop()
+	c := shardtest.NewLogChecker()
+	for left > 0 {
+		m, err := msgs.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = meta.NumPending
+		seq := meta.Sequence.Stream
+		k, claim := strings.CutPrefix(m.Subject(), natskv.ClaimSubject+".")
+		if claim {
+			rec, bad := shard.DecodeRecord(m.Data())
+			err = c.Claim(shard.Head{Key: shard.Key(k), Seq: seq, Record: rec, Bad: bad != nil})
+		} else {
+			_, k, _ = strings.Cut(strings.TrimPrefix(k, "wadm."), ".")
+			err = c.Write(shard.Key(k), seq, fence(m.Headers(), k))
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+// fence gives the epoch a write was conditional on; 0 when it was not conditional
+// on its key's claim.
+func fence(h nats.Header, key string) uint64 {
+	if h.Get(jetstream.ExpectedLastSubjSeqSubjHeader) != natskv.ClaimSubject+"."+key {
+		return 0
+	}
+	epoch, err := strconv.ParseUint(h.Get(jetstream.ExpectedLastSubjSeqHeader), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return epoch
 }
 
 // TestAFleetOverNATSInFakeTime is the whole life of a fleet: start, crash, stop, join.
