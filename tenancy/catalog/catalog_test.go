@@ -332,69 +332,6 @@ func TestDeployAndDeleteAtOnceLeaveNoHalfState(t *testing.T) {
 	}
 }
 
-func TestADeployRefusedAfterTheWriteIsWithdrawn(t *testing.T) {
-	t.Parallel()
-	c := open(t, natstest.Start(t).JetStream(t), catalog.Config{})
-	errRefused := errors.New("refused")
-	// refusedAfter deploys v2 and refuses it once it is stored and between was called.
-	refusedAfter := func(name string, between func()) {
-		t.Helper()
-		asked := 0
-		_, err := c.Deploy(t.Context(), lattice, name, new("v2"), "", func(context.Context, *manifest.Manifest) error {
-			if asked++; asked == 1 {
-				return nil
-			}
-			if a, err := c.Application(t.Context(), lattice, name); err != nil || a.Deployed == nil || *a.Deployed != "v2" {
-				t.Errorf("%s when asked again: %+v, %v", name, a, err)
-			}
-			between()
-			return errRefused
-		})
-		if !errors.Is(err, errRefused) || asked != 2 {
-			t.Errorf("%s: %v after %d questions", name, err, asked)
-		}
-	}
-	for name, tt := range map[string]struct {
-		before  *string
-		between func(name string)
-		want    *string
-	}{
-		"first":       {},
-		"upgrade":     {before: new("v1"), want: new("v1")},
-		"again":       {before: new("v2"), want: new("v2")},
-		"deployed":    {before: new("v1"), between: func(name string) { deploy(t, c, name, new("v3")) }, want: new("v3")},
-		"repeated":    {before: new("v1"), between: func(name string) { deploy(t, c, name, new("v2")) }, want: new("v2")},
-		"put":         {before: new("v1"), between: func(name string) { put(t, c, app(name, "v4")) }, want: new("v1")},
-		"undeployed":  {before: new("v1"), between: func(name string) { _, _ = c.Undeploy(t.Context(), lattice, name, "") }},
-		"old deleted": {before: new("v1"), between: func(name string) { _, _ = c.Delete(t.Context(), lattice, name, new("v1"), "") }},
-		"created anew": {between: func(name string) {
-			_, _ = c.Delete(t.Context(), lattice, name, nil, "")
-			put(t, c, app(name, "v2"))
-			deploy(t, c, name, nil)
-		}, want: new("v2")},
-	} {
-		name = strings.ReplaceAll(name, " ", "-")
-		for _, v := range []string{"v1", "v2", "v3"} {
-			put(t, c, app(name, v))
-		}
-		if tt.before != nil {
-			deploy(t, c, name, tt.before)
-		}
-		refusedAfter(name, func() {
-			if tt.between != nil {
-				tt.between(name)
-			}
-		})
-		a, err := c.Application(t.Context(), lattice, name)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if diff := cmp.Diff(tt.want, a.Deployed); diff != "" {
-			t.Errorf("%s: deployed: %s", name, diff)
-		}
-	}
-}
-
 func TestHistoryMeetsNoPayloadWall(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)

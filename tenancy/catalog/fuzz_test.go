@@ -14,6 +14,7 @@ import (
 func FuzzHead(f *testing.F) {
 	for _, seed := range []string{
 		`{"format":1,"born":"x","versions":[{"version":"v1","body":"01ARZ3NDEKTSV4RRFFQ69G5FAV","at":"2026-01-01T00:00:00Z"}],"deployed":"v1","deploys":1}`,
+		`{"format":1,"born":"x","versions":[{"version":"v1","body":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}],"deployed":"v1","deploys":1,"replaced":[{"by":"a"},{"by":"b","body":"c"}]}`,
 		`{"format":1,"versions":[{"version":"","body":"01ARZ3NDEKTSV4RRFFQ69G5FAV","description":"<d>"}],"deployed":null,"changes":[{"id":"a","did":"put"}]}`,
 		`{"format":2}`, `{"format":1,"versions":[]}`, `null`, `[]`, `{`,
 	} {

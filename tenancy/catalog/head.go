@@ -21,6 +21,10 @@ const (
 	// maxDescription bounds, in bytes, the descriptions kept in a head. A longer
 	// one is read from the body when somebody lists.
 	maxDescription = 1024
+	// maxReplaced bounds what a head remembers of replaced versions, so how many
+	// deploys of one application may wait for their second question at once: one
+	// that was pushed out is not taken back.
+	maxReplaced = 32
 )
 
 // head is the stored record of an application.
@@ -34,6 +38,19 @@ type head struct {
 	// Deploys counts deployments, so that deploying the same version again shows.
 	Deploys uint64   `json:"deploys"`
 	Changes []Change `json:"changes,omitempty"`
+	// Replaced is what the last deploys replaced, oldest first, without those taken
+	// back; the last one is the deploy of Deployed. Nothing deployed, nothing in it.
+	// It may be missing: earlier heads have none, and earlier servers drop it.
+	Replaced []replaced `json:"replaced,omitempty"`
+}
+
+// replaced is what one deploy replaced.
+type replaced struct {
+	// By is the id of the deploy.
+	By string `json:"by"`
+	// Body is the body of what was deployed before, empty when nothing was. Not its
+	// version, which may be deleted and put anew with another manifest.
+	Body string `json:"body,omitempty"`
 }
 
 // storedVersion is one version in put order.
@@ -110,6 +127,7 @@ func (h *head) clone() *head {
 	c := *h
 	c.Versions = slices.Clone(h.Versions)
 	c.Changes = slices.Clone(h.Changes)
+	c.Replaced = slices.Clone(h.Replaced)
 	return &c
 }
 
@@ -120,6 +138,25 @@ func (h *head) find(version string) (storedVersion, bool) {
 	}
 	return h.Versions[i], true
 }
+
+// deploy makes v the deployed version. id is the one of the deploy.
+func (h *head) deploy(v storedVersion, id string) {
+	r := replaced{By: id}
+	if h.Deployed != nil {
+		was, _ := h.find(*h.Deployed)
+		r.Body = was.Body
+	}
+	h.Replaced = append(h.Replaced, r)
+	if n := len(h.Replaced) - maxReplaced; n > 0 {
+		h.Replaced = slices.Clone(h.Replaced[n:])
+	}
+	h.Deployed = &v.Version
+	h.Deploys++
+}
+
+// undeploy makes no version the deployed one. No deploy of before can be taken
+// back after it.
+func (h *head) undeploy() { h.Deployed, h.Replaced = nil, nil }
 
 func (h *head) last() storedVersion { return h.Versions[len(h.Versions)-1] }
 

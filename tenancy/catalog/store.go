@@ -144,7 +144,7 @@ func (c *Catalog) read(ctx context.Context, key tenancy.LatticeKey, app string) 
 type alter func(ctx context.Context, cur *head) (next *head, err error)
 
 // change applies fn to the newest head until nobody was faster. id must be noted
-// in every head that fn returns.
+// in every head that fn returns, or fn must leave such a head alone when it sees it.
 func (c *Catalog) change(ctx context.Context, key tenancy.LatticeKey, app, id string, fn alter) (err error) {
 	name := headKey(key, app)
 	// removing is the head whose removal has an unknown outcome.

@@ -119,9 +119,14 @@ type Deployment struct {
 // A head is changed on a condition, a lattice is not: two instances may each find
 // that nothing forbids their application and store both. So allow is asked once
 // more after the write. When it refuses then, what was deployed before is deployed
-// again. Of two applications that exclude each other the later write sees the
-// earlier one: one is refused or both are, never none. Between write and refusal
-// the version counts as deployed, and stays so if the instance ends there.
+// again; of several deploys of one application, as if the refused ones had never
+// been. Of two applications that exclude each other the later write sees the
+// earlier one: one is refused or both are, never none.
+//
+// Between write and refusal the version counts as deployed for everybody who
+// reads. It stays so if the instance ends there: nobody can tell such a deploy from
+// one that was allowed. Who asked got no answer and has to see what is deployed;
+// the next deploy or undeploy replaces it.
 //
 // It fails with ErrNotFound, ErrNoVersion, ErrUndecodable, what allow said, or an
 // error of the storage.
@@ -136,7 +141,6 @@ func (c *Catalog) Deploy(ctx context.Context, key tenancy.LatticeKey, app string
 		return Deployment{}, err
 	}
 	var out Deployment
-	var before, after *head
 	err = c.change(ctx, key, app, id, func(ctx context.Context, cur *head) (*head, error) {
 		if cur == nil {
 			return nil, fmt.Errorf("deploy %s: %w", app, ErrNotFound)
@@ -159,10 +163,8 @@ func (c *Catalog) Deploy(ctx context.Context, key tenancy.LatticeKey, app string
 		}
 		out = Deployment{Version: v.Version, Manifest: m}
 		next := cur.clone()
-		next.Deployed = &v.Version
-		next.Deploys++
+		next.deploy(v, id)
 		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "deploy", Version: v.Version, Trace: traceOf(ctx)})
-		before, after = cur, next
 		return next, nil
 	})
 	if err != nil {
@@ -172,7 +174,7 @@ func (c *Catalog) Deploy(ctx context.Context, key tenancy.LatticeKey, app string
 		return out, nil
 	}
 	if err := allow(ctx, out.Manifest); err != nil {
-		if failed := c.withdraw(ctx, key, app, by, before, after); failed != nil {
+		if failed := c.withdraw(ctx, key, app, by, id); failed != nil {
 			// Not err: the version may still be deployed, so this is no refusal.
 			return Deployment{}, fmt.Errorf("withdraw %s %q, refused because %s: %w", app, out.Version, err.Error(), failed)
 		}
@@ -181,9 +183,10 @@ func (c *Catalog) Deploy(ctx context.Context, key tenancy.LatticeKey, app string
 	return out, nil
 }
 
-// withdraw deploys again what was deployed before a deploy that made after of the
-// head before, unless somebody else has changed what is deployed since.
-func (c *Catalog) withdraw(ctx context.Context, key tenancy.LatticeKey, app, by string, before, after *head) error {
+// withdraw takes back the deploy with the id refused. What it replaced is deployed
+// again, or becomes what the next deploy replaced: that one may be refused as well.
+// Nothing is left to do when the application was undeployed since.
+func (c *Catalog) withdraw(ctx context.Context, key tenancy.LatticeKey, app, by, refused string) error {
 	// Also when whoever asked is gone: nothing else would take the version back.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -192,19 +195,31 @@ func (c *Catalog) withdraw(ctx context.Context, key tenancy.LatticeKey, app, by 
 		return err
 	}
 	return c.change(ctx, key, app, id, func(ctx context.Context, cur *head) (*head, error) {
-		if cur == nil || cur.Born != after.Born || cur.Deploys != after.Deploys || cur.Deployed == nil {
+		if cur == nil || cur.Deployed == nil {
+			return cur, nil
+		}
+		i := slices.IndexFunc(cur.Replaced, func(r replaced) bool { return r.By == refused })
+		if i < 0 {
 			return cur, nil
 		}
 		next := cur.clone()
+		next.Replaced = slices.Delete(next.Replaced, i, i+1)
+		body := cur.Replaced[i].Body
+		if i < len(next.Replaced) {
+			// No entry in the history, since what is deployed stays. Doing it twice is
+			// harmless: the second time there is nothing to find.
+			next.Replaced[i].Body = body
+			return next, nil
+		}
 		note := Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "undeploy", Version: *cur.Deployed, Trace: traceOf(ctx)}
-		next.Deployed = nil
-		if before.Deployed != nil {
-			// The version may have been deleted since.
-			if v, ok := cur.find(*before.Deployed); ok {
-				next.Deployed = &v.Version
-				next.Deploys++
-				note.Did, note.Version = "deploy", v.Version
-			}
+		// The version may have been deleted since.
+		if j := slices.IndexFunc(next.Versions, func(v storedVersion) bool { return v.Body == body }); j >= 0 {
+			v := next.Versions[j]
+			note.Did, note.Version = "deploy", v.Version
+			next.Deployed = &v.Version
+			next.Deploys++
+		} else {
+			next.undeploy()
 		}
 		next.note(note)
 		return next, nil
@@ -257,7 +272,7 @@ func (c *Catalog) Undeploy(ctx context.Context, key tenancy.LatticeKey, app, by 
 			return cur, nil
 		}
 		next := cur.clone()
-		next.Deployed = nil
+		next.undeploy()
 		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "undeploy", Version: *cur.Deployed, Trace: traceOf(ctx)})
 		return next, nil
 	})
@@ -311,7 +326,7 @@ func (c *Catalog) Delete(ctx context.Context, key tenancy.LatticeKey, app string
 		next := cur.clone()
 		next.Versions = slices.DeleteFunc(next.Versions, func(w storedVersion) bool { return w.Body == v.Body })
 		if out.Undeployed {
-			next.Deployed = nil
+			next.undeploy()
 		}
 		next.note(Change{ID: id, At: c.cfg.Now().UTC(), By: by, Did: "delete", Version: *version, Trace: traceOf(ctx)})
 		return next, nil
