@@ -30,9 +30,10 @@ type explainer struct {
 	nc        *nats.Conn
 	scheduler *scheduler.Scheduler
 	instance  string
-	// inbox is what the subjects of answers begin with.
-	inbox string
-	log   *slog.Logger
+	// inboxes are the first words of further subjects that may be answered to; see
+	// [api.IsInbox].
+	inboxes []string
+	log     *slog.Logger
 }
 
 // explanation is the answer: the core's, and who gave it.
@@ -116,7 +117,7 @@ func (e *explainer) run(ctx context.Context) error {
 // is deaf, as another one will reply.
 func (e *explainer) answer(ctx context.Context, m *nats.Msg) {
 	key, err := tenancy.ParseToken(strings.TrimPrefix(m.Subject, explainSubject))
-	if err != nil || !strings.HasPrefix(m.Reply, e.inbox+".") {
+	if err != nil || !api.IsInbox(m.Reply, e.inboxes...) {
 		return
 	}
 	app, err := tenancy.ParseApp(string(m.Data))

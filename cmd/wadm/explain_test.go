@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"wadm/config/natsconn/natstest"
 	"wadm/loadtest/simhost"
 	"wadm/tenancy"
@@ -120,5 +122,39 @@ func TestAnyInstanceExplainsEveryLattice(t *testing.T) {
 	}
 	if m, err := heard.NextMsg(50 * time.Millisecond); err == nil {
 		t.Errorf("answered to %s: %s", m.Subject, m.Data)
+	}
+}
+
+// TestInstancesWithInboxesOfTheirOwnAreExplainedTo: accounts with narrow permissions
+// have a prefix per instance, which the others do not know.
+func TestInstancesWithInboxesOfTheirOwnAreExplainedTo(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ns := natstest.Start(t)
+	s, _ := startAs(t, "one", ns.URL(), "", slog.New(slog.DiscardHandler))
+	c, err := api.NewClient(ns.Connect(t), api.ClientConfig{Lattice: "l0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(ctx, []byte(hello), ""); err != nil {
+		t.Fatal(err)
+	}
+	for s.scheduler.Owned() == 0 {
+		if ctx.Err() != nil {
+			t.Fatal("the lattice has no owner")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for _, prefix := range []string{"_INBOX", "_INBOX_two"} {
+		nc := ns.Connect(t, nats.CustomInboxPrefix(prefix))
+		m, err := nc.RequestWithContext(ctx, explainSubject+"default.l0", []byte("hello"))
+		if err != nil {
+			t.Fatalf("asked with %s: %v", prefix, err)
+		}
+		var x explanation
+		if err := json.Unmarshal(m.Data, &x); err != nil || x.Owner != "one" {
+			t.Errorf("asked with %s: %v: %s", prefix, err, m.Data)
+		}
 	}
 }

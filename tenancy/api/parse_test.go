@@ -46,6 +46,20 @@ func TestSubjectsAreReadLikeTheRecordedServerDoes(t *testing.T) {
 	}
 }
 
+// TestInboxesAreRecognised: everything else could be a command of somebody.
+func TestInboxesAreRecognised(t *testing.T) {
+	t.Parallel()
+	for reply, want := range map[string]bool{
+		"_INBOX.x": true, "_INBOX_two.x": true, "_R_.x.y": true, "acme.inbox.x": true, "own.x": true,
+		"": false, "x": false, ".x": false, "acme.inbox": false, "acme.inboxes.x": false, "acme.x": false, "x._INBOX.y": false,
+		"wasmbus.ctl.v1.default.host.stop.NX": false, "wadm.api.default.model.del.shop": false, "$JS.API.STREAM.DELETE.x": false,
+	} {
+		if got := api.IsInbox(reply, "acme.inbox", "own", ""); got != want {
+			t.Errorf("%q: %v", reply, got)
+		}
+	}
+}
+
 func FuzzSubject(f *testing.F) {
 	for _, r := range recording(f) {
 		f.Add(r.Subject, false)

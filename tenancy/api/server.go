@@ -55,8 +55,8 @@ type Config struct {
 	// StopTimeout is how long requests under way may go on after Run's context ended.
 	// Default 5 s.
 	StopTimeout time.Duration
-	// ReplyPrefixes are the beginnings of subjects that may be answered to. Default
-	// _INBOX and _R_; add those of clients with other inboxes.
+	// ReplyPrefixes are the first words of further subjects that may be answered to;
+	// see [IsInbox].
 	ReplyPrefixes []string
 	// Streams says how the public streams are made.
 	Streams Streams
@@ -87,9 +87,6 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 5 * time.Second
-	}
-	if c.ReplyPrefixes == nil {
-		c.ReplyPrefixes = []string{"_INBOX", "_R_"}
 	}
 	c.Streams = c.Streams.WithDefaults()
 	if c.Now == nil {
@@ -282,8 +279,7 @@ const tooMany = "Too many requests are waiting, please retry the request"
 // receive reads the subject and puts the request into its lane. It runs in the
 // subscription's goroutine and must not wait for anything.
 func (s *Server) receive(ctx context.Context, m *nats.Msg) {
-	if m.Reply != "" && !s.mayAnswer(m.Reply) {
-		// Answering would let the caller publish in our name.
+	if m.Reply != "" && !IsInbox(m.Reply, s.cfg.ReplyPrefixes...) {
 		s.log.Warn("a request with a reply subject that is no inbox is ignored", "subject", clip(m.Subject), "reply", clip(m.Reply))
 		return
 	}
@@ -352,15 +348,6 @@ func (s *Server) receive(ctx context.Context, m *nats.Msg) {
 func (s *Server) release(size int64) {
 	s.pending.Add(-1)
 	s.pendingBytes.Add(-size)
-}
-
-func (s *Server) mayAnswer(reply string) bool {
-	for _, p := range s.cfg.ReplyPrefixes {
-		if strings.HasPrefix(reply, p) {
-			return true
-		}
-	}
-	return false
 }
 
 // guard runs one step of a request and sends what it returns. It reports whether

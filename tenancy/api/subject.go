@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"wadm/tenancy"
@@ -126,6 +127,14 @@ func onlyIf(ok bool, op operation) operation {
 
 func invalidSubject(what string) error {
 	return fmt.Errorf("Invalid subject: %s", what) //nolint:staticcheck // the wire's sentence
+}
+
+// IsInbox tells whether an answer may go to a reply subject: one that begins as the
+// inboxes of clients do, as NATS makes them between accounts, or with the words of one
+// of the prefixes. An answer to any other would let the caller publish in our name.
+func IsInbox(reply string, prefixes ...string) bool {
+	return strings.HasPrefix(reply, "_INBOX") || strings.HasPrefix(reply, "_R_") ||
+		slices.ContainsFunc(prefixes, func(p string) bool { return p != "" && strings.HasPrefix(reply, p+".") })
 }
 
 // storable tells whether other servers could hold a record under that name. Where
