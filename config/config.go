@@ -86,10 +86,26 @@ type NATS struct {
 	StartTimeout time.Duration
 }
 
-// API says where requests of clients arrive.
+// API says where requests of clients arrive and where they may be answered.
 type API struct {
 	// Prefix is the subject in front of lattice and operation.
 	Prefix string
+	// ReplyPrefixes are the first words of subjects that may be replied to besides the
+	// usual inboxes, separated by commas. A client whose inbox is missing gets no
+	// answer; one that is more than an inbox lets callers publish there in our name.
+	ReplyPrefixes string
+}
+
+// Inboxes are the single ReplyPrefixes.
+func (a API) Inboxes() []string {
+	if a.ReplyPrefixes == "" {
+		return nil
+	}
+	prefixes := strings.Split(a.ReplyPrefixes, ",")
+	for i, p := range prefixes {
+		prefixes[i] = trimSubject(p)
+	}
+	return prefixes
 }
 
 // Storage says how streams and buckets are made.
@@ -196,6 +212,14 @@ func relations() []relation {
 		{[]string{"nats.creds_file", "nats.seed", "nats.jwt"}, func(c *Config) error {
 			if c.NATS.CredsFile != "" && (c.NATS.Seed != "" || c.NATS.JWT != "") {
 				return errors.New("nats.creds_file (--nats-creds-file) cannot be used together with nats.seed or nats.jwt: give one or the other")
+			}
+			return nil
+		}},
+		{[]string{"api.reply_prefixes", "api.prefix"}, func(c *Config) error {
+			for _, p := range c.API.Inboxes() {
+				if strings.HasPrefix(c.API.Prefix+".", p+".") || strings.HasPrefix(p, c.API.Prefix+".") {
+					return fmt.Errorf("api.reply_prefixes (--api-reply-prefixes) %q and api.prefix %q overlap: a reply could be a request", p, c.API.Prefix)
+				}
 			}
 			return nil
 		}},

@@ -446,6 +446,26 @@ func TestValidateReportsEverythingAndTouchesNothing(t *testing.T) {
 	}
 }
 
+func TestReplyPrefixesAreNoSubjectsOfCommands(t *testing.T) {
+	t.Parallel()
+	cfg, _, err := config.Load([]string{"--api-reply-prefixes", " acme.inbox., _two ,three.>"}, nil)
+	if err == nil {
+		t.Errorf("a wildcard is accepted: %q", cfg.API.Inboxes())
+	}
+	cfg, _, err = config.Load([]string{"--api-reply-prefixes", " acme.inbox., _two "}, nil)
+	if d := cmp.Diff([]string{"acme.inbox", "_two"}, cfg.API.Inboxes()); err != nil || d != "" {
+		t.Errorf("%v, %s", err, d)
+	}
+	if cfg, _, err := config.Load(nil, []string{"WADM_API_REPLY_PREFIXES="}); err != nil || cfg.API.Inboxes() != nil {
+		t.Errorf("%q, %v", cfg.API.Inboxes(), err)
+	}
+	for _, bad := range []string{",", "a,", "wasmbus", "a,wasmbus.ctl.v1", "wadm.cmd", "$JS.API", "acme", "acme.api", "acme.api.default"} {
+		if _, _, err := config.Load([]string{"--api-prefix=acme.api", "--api-reply-prefixes", bad}, nil); !errors.Is(err, config.ErrInvalid) && !errors.Is(err, config.ErrUsage) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
 func TestStreamPrefixMakesNamesJetStreamAccepts(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{"": "wadm_status", "wadm": "wadm_wadm_status", "wadm.": "wadm_wadm_status", "a.b.>": "a_b_wadm_status", "*": "wadm_status"} {

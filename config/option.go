@@ -88,6 +88,9 @@ func processOptions() []Option {
 		{Key: "api.prefix", Long: "api-prefix", Env: "WADM_API_PREFIX", Kind: KindText, Upstream: true,
 			Default: "wadm.api", Help: "Subject prefix of the API.",
 			clean: trimSubject, check: subject, field: func(c *Config) any { return &c.API.Prefix }},
+		{Key: "api.reply_prefixes", Long: "api-reply-prefixes", Env: "WADM_API_REPLY_PREFIXES", Kind: KindText,
+			Help:  "Inbox prefixes of clients and other instances that do not begin with _INBOX, separated by commas. A request that wants its reply anywhere else is ignored.",
+			check: optional(replyPrefixes), field: func(c *Config) any { return &c.API.ReplyPrefixes }},
 		{Key: "multitenant", Long: "multitenant", Env: "WADM_MULTITENANT", Kind: KindBool, Upstream: true, Hidden: true,
 			Default: "false", Help: "Not available in this version; the start refuses it.",
 			field: func(c *Config) any { return &c.Multitenant }},
@@ -336,6 +339,20 @@ func subject(v any) error {
 	for part := range strings.SplitSeq(s, ".") {
 		if !isToken(part) {
 			return errors.New("must be words of letters, digits, _ and -, joined by dots")
+		}
+	}
+	return nil
+}
+
+// replyPrefixes keeps replies away from subjects on which they would be commands.
+func replyPrefixes(v any) error {
+	s, _ := v.(string)
+	for _, p := range (API{ReplyPrefixes: s}).Inboxes() {
+		if err := subject(p); err != nil {
+			return fmt.Errorf("%w; several are separated by commas", err)
+		}
+		if first, _, _ := strings.Cut(p, "."); first == "wasmbus" || first == "wadm" {
+			return errors.New("must not begin with wasmbus or wadm: a reply could be a command there")
 		}
 	}
 	return nil

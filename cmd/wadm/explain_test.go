@@ -158,3 +158,26 @@ func TestInstancesWithInboxesOfTheirOwnAreExplainedTo(t *testing.T) {
 		}
 	}
 }
+
+// TestInboxesThatAreNamedAreAnswered by the API and by the other instances.
+func TestInboxesThatAreNamedAreAnswered(t *testing.T) {
+	t.Parallel()
+	ns := natstest.Start(t)
+	r := runInProcess(t, "-s", ns.URL(), "--api-reply-prefixes", "other,acme.inbox")
+	nc := ns.Connect(t, nats.CustomInboxPrefix("acme.inbox"))
+	c, err := api.NewClient(nc, api.ClientConfig{Lattice: "l0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, r.log, func() bool {
+		_, err := c.Put(t.Context(), []byte(hello), "")
+		return err == nil || errors.Is(err, api.ErrExists)
+	})
+	waitUntil(t, r.log, func() bool {
+		m, err := nc.Request(explainSubject+"default.l0", []byte("hello"), time.Second)
+		return err == nil && json.Valid(m.Data)
+	})
+	if code := r.ended(t); code != 0 {
+		t.Errorf("exit code %d, log:\n%s", code, r.log)
+	}
+}

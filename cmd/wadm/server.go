@@ -80,7 +80,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 		JetStream: js, Logger: log, Tracer: d.Tracing.Provider(),
 		Register: s.registrar.register, Explain: s.explain,
 	}, api.Config{
-		Prefix: cfg.API.Prefix,
+		Prefix: cfg.API.Prefix, ReplyPrefixes: cfg.API.Inboxes(),
 		Streams: api.Streams{
 			Events: cfg.Storage.Stream("wadm_events"), Status: statusStream, Replicas: replicas, Storage: storage,
 			EventsMaxBytes: cfg.Storage.EventStreamMaxBytes, StatusMaxBytes: cfg.Storage.StatusStreamMaxBytes,
@@ -123,7 +123,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 			natsconn.Kept{Name: statusStream, MayCountAnew: true, Made: s.scheduler.RepeatStatuses},
 		)
 	}
-	s.explainer = &explainer{nc: nc.Conn, scheduler: s.scheduler, instance: cfg.InstanceID, inboxes: []string{cfg.NATS.InboxPrefix}, log: log}
+	s.explainer = &explainer{nc: nc.Conn, scheduler: s.scheduler, instance: cfg.InstanceID, inboxes: append(cfg.API.Inboxes(), cfg.NATS.InboxPrefix), log: log}
 	if s.fleet, err = shard.New(s.refusals.watch(store.Ports()), shard.FleetConfig{
 		Instance: shard.MemberID(cfg.InstanceID), Version: version, StopLimit: cfg.DrainTimeout, Log: log,
 	}); err != nil {
