@@ -43,10 +43,10 @@ func TestMain(m *testing.M) { os.Exit(prepareAndRun(m)) }
 func prepareAndRun(m *testing.M) int {
 	realDir = os.Getenv("REAL")
 	if realDir == "" {
-		fmt.Fprintln(os.Stderr, "e2e: NOT RUN: the variable REAL names no folder with the real programs wasmcloud and wash")
+		fmt.Fprintln(os.Stderr, "e2e: NOT RUN: the variable REAL names no folder with the real programs wasmcloud, wadm-upstream and wash")
 		return 1
 	}
-	for _, name := range []string{"wasmcloud", "wash", "components/hello1.wasm", "components/hello2.wasm", "components/tiny1.wasm", "components/tiny2.wasm", "components/http-server.par.gz"} {
+	for _, name := range []string{"wasmcloud", "wadm-upstream", "wash", "components/hello1.wasm", "components/hello2.wasm", "components/tiny1.wasm", "components/tiny2.wasm", "components/http-server.par.gz"} {
 		if _, err := os.Stat(filepath.Join(realDir, name)); err != nil {
 			fmt.Fprintf(os.Stderr, "e2e: NOT RUN: REAL is %s: %v\n", realDir, err)
 			return 1
