@@ -52,8 +52,9 @@ type Host struct {
 	// upper bound of the offset between the owner's clock and the host's.
 	lag    time.Duration
 	hasLag bool
-	// beatLag is that difference for the last heartbeat.
-	beatLag time.Duration
+	// lags are those differences of the last heartbeats.
+	lags  [5]time.Duration
+	nLags int
 	// provisional: the times were taken from the owner's clock, because no event
 	// had shown the host's yet. They are moved when one does.
 	provisional bool
@@ -129,7 +130,8 @@ const minGap = 500 * time.Millisecond
 
 func (h *Host) beat(at int64, now time.Time) {
 	h.heard(at, now)
-	h.beatLag = time.Duration(now.UnixNano() - at)
+	h.lags[h.nLags%len(h.lags)] = time.Duration(now.UnixNano() - at)
+	h.nLags++
 	// The shorter of the two: the host's clock may jump ahead, and a delay may end. One
 	// that is too short costs a question, one that is too long keeps a dead host.
 	if gap := min(time.Duration(at-h.heartbeat), now.Sub(h.beatSeen)); h.heartbeat != 0 && gap >= minGap {
@@ -170,7 +172,7 @@ func (h *Host) clockMoved(at int64, now time.Time) bool {
 	for _, i := range h.Workloads {
 		i.time, i.updated = min(i.time, at), 0
 	}
-	h.pastBeat, h.hasLag, h.dirty = 0, false, true
+	h.pastBeat, h.hasLag, h.nLags, h.dirty = 0, false, 0, true
 	return true
 }
 
@@ -204,10 +206,14 @@ func (h *Host) HostTime(t time.Time) int64 {
 }
 
 // After tells whether what the host said at its time at came after a moment of the
-// owner's clock. A clock that was set back a little, or that drifts, shows in the last
-// heartbeat and not in the fastest event.
+// owner's clock. A clock that was set back a little, or that drifts, shows in all of
+// the last heartbeats; one that is late shows nothing.
 func (h *Host) After(at int64, t time.Time) bool {
-	return at > t.UnixNano()-int64(max(h.lag, h.beatLag))
+	lag := h.lag
+	if h.nLags >= len(h.lags) {
+		lag = max(lag, slices.Min(h.lags[:]))
+	}
+	return at > t.UnixNano()-int64(lag)
 }
 
 // unordered tells whether an event may be from before or from after the last

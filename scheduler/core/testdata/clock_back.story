@@ -3,18 +3,18 @@
 host a
 run 25s
 clock a -20ms
-run 20s
+run 1m
 image http:1 fail=no_such_image
 deploy shop
   provider http image=http:1
-|  45.000 start provider shop-http@a http:1 (spread default wants it here, it does not run)
-|  45.000 status shop: reconciling Scaling provider on 1 host(s)
+|  85.000 start provider shop-http@a http:1 (spread default wants it here, it does not run)
+|  85.000 status shop: reconciling Scaling provider on 1 host(s)
 run 1s
-|  45.001 status shop: failed no such image
-|  45.789 start provider shop-http@a http:1 (spread default wants it here, it does not run)
+|  85.001 status shop: failed no such image
+|  85.789 start provider shop-http@a http:1 (spread default wants it here, it does not run)
 image http:1
 run 4m
-|  47.506 start provider shop-http@a http:1 (spread default wants it here, it does not run)
-|  47.507 status shop: deployed 
+|  87.506 start provider shop-http@a http:1 (spread default wants it here, it does not run)
+|  87.507 status shop: deployed 
 show
 | on a: shop-http=1/http:1/default

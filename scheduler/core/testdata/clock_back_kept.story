@@ -3,18 +3,18 @@
 host a
 run 25s
 clock a -20ms
-run 20s
+run 1m
 deploy shop
   component web id=x image=web:1 instances=1
-|  45.000 scale x@a to 1 of web:1 (spread default wants 1 here, nothing runs)
-|  45.000 status shop: reconciling Scaling component on 1 host(s)
+|  85.000 scale x@a to 1 of web:1 (spread default wants 1 here, nothing runs)
+|  85.000 status shop: reconciling Scaling component on 1 host(s)
 run 1m
-|  45.001 status shop: deployed 
+|  85.001 status shop: deployed 
 deploy shop
   component other id=x image=web:1 instances=1
-| 105.000 scale x@a to 1 of web:1 (configuration or spread of x changed)
-| 105.000 status shop: reconciling Scaling component on 1 host(s)
+| 145.000 scale x@a to 1 of web:1 (configuration or spread of x changed)
+| 145.000 status shop: reconciling Scaling component on 1 host(s)
 run 20m
-| 105.003 status shop: deployed 
+| 145.003 status shop: deployed 
 show
 | on a: x=1/web:1/default
