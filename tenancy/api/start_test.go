@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -48,8 +48,9 @@ func (l lookups) Stream(ctx context.Context, name string) (jetstream.Stream, err
 	return st, err
 }
 
-// newServer makes a server on nc. What it asks JetStream fails soon.
-func newServer(t *testing.T, nc *nats.Conn, log slog.Handler, seen func(string)) *api.Server {
+// newServer makes a server on nc that finds JetStream's API under prefix, empty for
+// the usual one. What it asks there fails soon.
+func newServer(t *testing.T, nc *nats.Conn, prefix string, log slog.Handler, seen func(string)) *api.Server {
 	t.Helper()
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -59,7 +60,7 @@ func newServer(t *testing.T, nc *nats.Conn, log slog.Handler, seen func(string))
 	if err != nil {
 		t.Fatal(err)
 	}
-	hasty, err := jetstream.New(nc, jetstream.WithDefaultTimeout(200*time.Millisecond))
+	hasty, err := jetstream.NewWithAPIPrefix(nc, cmp.Or(prefix, "$JS.API"), jetstream.WithDefaultTimeout(200*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,9 @@ func TestServingBeginsWhenNATSIsBack(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]struct {
 		// during: NATS goes when the last stream has been looked up, not before Run.
-		during      bool
+		during bool
+		// prefix is that of the API for which nobody answers at first, if not the usual one.
+		prefix      string
 		leave, back func(*testing.T, *natstest.Server)
 	}{
 		"unreachable": {
@@ -111,13 +114,16 @@ func TestServingBeginsWhenNATSIsBack(t *testing.T) {
 			back:   func(t *testing.T, n *natstest.Server) { n.StartAgain(t) },
 		},
 		"without JetStream": {
-			leave: func(t *testing.T, n *natstest.Server) {
-				if err := n.NATS().DisableJetStream(); err != nil {
+			prefix: "LATE",
+			leave:  func(*testing.T, *natstest.Server) {},
+			back: func(t *testing.T, n *natstest.Server) {
+				nc := n.Connect(t)
+				if _, err := nc.Subscribe("LATE.>", func(m *nats.Msg) {
+					_ = nc.PublishMsg(&nats.Msg{Subject: "$JS.API." + strings.TrimPrefix(m.Subject, "LATE."), Reply: m.Reply, Data: m.Data, Header: m.Header})
+				}); err != nil {
 					t.Error(err)
 				}
-			},
-			back: func(t *testing.T, n *natstest.Server) {
-				if err := n.NATS().EnableJetStream(&server.JetStreamConfig{StoreDir: n.Config().StoreDir}); err != nil {
+				if err := nc.Flush(); err != nil {
 					t.Error(err)
 				}
 			},
@@ -131,7 +137,7 @@ func TestServingBeginsWhenNATSIsBack(t *testing.T) {
 				fault.leave(t, n)
 				close(gone)
 			})
-			s := newServer(t, n.Connect(t), log, func(stream string) {
+			s := newServer(t, n.Connect(t), fault.prefix, log, func(stream string) {
 				if fault.during && stream == "wadm_status" {
 					leave()
 				}
@@ -160,7 +166,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	n := natstest.Start(t)
 	log := newWarned()
-	s := newServer(t, n.Connect(t), log, func(string) {})
+	s := newServer(t, n.Connect(t), "", log, func(string) {})
 	n.Stop()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -184,7 +190,7 @@ func TestStartFailsWithoutPermission(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := natstest.Start(t, natstest.WithConfig(`authorization: {users: [{user: u, password: p, permissions: {`+deny+`}}]}`))
-			s := newServer(t, n.Connect(t, nats.UserInfo("u", "p")), slog.DiscardHandler, func(string) {})
+			s := newServer(t, n.Connect(t, nats.UserInfo("u", "p")), "", slog.DiscardHandler, func(string) {})
 			err := failed(t, s)
 			if !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), "wadm") {
 				t.Errorf("Run: %v, want a permissions violation that names the subject", err)
