@@ -162,6 +162,15 @@ func (s *State) index() {
 			s.indexScaler(sc)
 		}
 	}
+	clear(s.endGoing)
+	clear(s.appGoing)
+	for id, l := range s.links {
+		if l.want == nil {
+			put(s.endGoing, id.Source, id, true)
+			put(s.endGoing, id.Target, id, true)
+			put(s.appGoing, l.owner, id, true)
+		}
+	}
 	clear(s.retired)
 	for n, c := range s.configs {
 		if c.wanted() {
@@ -199,6 +208,7 @@ func (s *State) indexScaler(sc *scaler) {
 	if l == nil {
 		l = &linkTarget{}
 		s.links[id] = l
+		s.listLink(id)
 	}
 	l.scalers = append(l.scalers, sc)
 	if l.want == nil {

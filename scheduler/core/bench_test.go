@@ -16,6 +16,9 @@ type fleet struct {
 	core  *core.State
 	now   time.Time
 	hosts []map[string]any
+	links map[lattice.LinkID]lattice.Link
+	// sent counts commands about links.
+	sent int
 }
 
 func hostID(i int) lattice.HostID { return lattice.HostID(fmt.Sprintf("N%05d", i)) }
@@ -70,7 +73,17 @@ func newFleet(b testing.TB, hosts, workloads, apps int, instances uint64) *fleet
 // obey does at once what a decision asks of hosts.
 func (f *fleet) obey(d core.Decision) {
 	for _, c := range d.Commands {
-		if c.Kind != lattice.ScaleComponent {
+		switch c.Kind {
+		case lattice.ScaleComponent:
+		case lattice.PutLink, lattice.DeleteLink:
+			if f.sent++; c.Kind == lattice.PutLink {
+				f.links[c.Link.ID()] = *c.Link
+			} else {
+				delete(f.links, c.Link.ID())
+			}
+			f.obey(f.core.Reply(c, lattice.Reply{}, f.now))
+			continue
+		default:
 			continue
 		}
 		var i int

@@ -118,6 +118,12 @@ type State struct {
 	units   map[lattice.Workload]*unit
 	links   map[lattice.LinkID]*linkTarget
 	configs map[string]*configTarget
+	// linkKeys finds the links, wanted, going or observed, that share a key, sorted.
+	linkKeys map[lattice.LinkID][]lattice.LinkID
+	// endGoing and appGoing find the links that are to go, by either end and by the
+	// application they were made for.
+	endGoing map[lattice.WorkloadID]map[lattice.LinkID]bool
+	appGoing map[string]map[lattice.LinkID]bool
 	// linkChanged is when a link was last put, deleted or seen to be.
 	linkChanged map[lattice.LinkID]time.Time
 	// known are the applications with a status that is not "undeployed".
@@ -190,7 +196,9 @@ func New(cfg Config) *State {
 		cfg: cfg.WithDefaults(), obs: lattice.NewState(),
 		apps: map[string]*app{}, units: map[lattice.Workload]*unit{},
 		links: map[lattice.LinkID]*linkTarget{}, configs: map[string]*configTarget{}, linkChanged: map[lattice.LinkID]time.Time{},
-		known: map[string]bool{}, published: map[string]tenancy.Status{}, conditions: map[string]conditions{},
+		linkKeys: map[lattice.LinkID][]lattice.LinkID{}, endGoing: map[lattice.WorkloadID]map[lattice.LinkID]bool{},
+		appGoing: map[string]map[lattice.LinkID]bool{},
+		known:    map[string]bool{}, published: map[string]tenancy.Status{}, conditions: map[string]conditions{},
 		flights: map[target]*flight{}, hostFlight: map[lattice.HostID]map[target]*flight{},
 		unitFlight: map[lattice.Workload]map[lattice.HostID]*flight{}, appFlight: map[string]map[target]*flight{},
 		overtaken: map[target][]*flight{},

@@ -389,8 +389,8 @@ func (s *State) left(name string) []string {
 			}
 		}
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(s.links), compareLinks) {
-		if _, there := s.obs.Links[id]; there && s.links[id].want == nil && s.links[id].owner == name {
+	for _, id := range slices.SortedFunc(maps.Keys(s.appGoing[name]), compareLinks) {
+		if _, there := s.obs.Links[id]; there {
 			out = append(out, fmt.Sprintf("link from %s to %s", id.Source, id.Target))
 		}
 	}

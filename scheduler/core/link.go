@@ -38,9 +38,10 @@ func (s *State) linkObserved(id lattice.LinkID) {
 	if s.links[id] != nil {
 		s.dirty.links[id] = true
 	}
+	s.listLink(id)
 	// A link of the same key in the way of a wanted one, or no longer in its way.
-	for other := range s.links {
-		if other != id && sameKey(other, id) {
+	for _, other := range s.linkKeys[keyOf(id)] {
+		if other != id && s.links[other] != nil {
 			s.dirty.links[other] = true
 		}
 	}
@@ -59,20 +60,43 @@ func (s *State) touchEnds(id lattice.LinkID) {
 	}
 }
 
-// sameKey tells whether a host's delete could not tell the two apart.
-func sameKey(a, b lattice.LinkID) bool {
-	a.Target, b.Target = "", ""
-	return a == b
+// keyOf is what a host's delete goes by: it can't tell links apart that share it.
+func keyOf(id lattice.LinkID) lattice.LinkID {
+	id.Target = ""
+	return id
+}
+
+// listLink brings the list of links by key up to date about one of them.
+func (s *State) listLink(id lattice.LinkID) {
+	key := keyOf(id)
+	ids := s.linkKeys[key]
+	at, listed := slices.BinarySearchFunc(ids, id, compareLinks)
+	_, there := s.obs.Links[id]
+	switch there = there || s.links[id] != nil; {
+	case there && !listed:
+		s.linkKeys[key] = slices.Insert(ids, at, id)
+	case !there && listed && len(ids) == 1:
+		delete(s.linkKeys, key)
+	case !there && listed:
+		s.linkKeys[key] = slices.Delete(ids, at, at+1)
+	}
+}
+
+// forgetLink forgets a link that is gone.
+func (s *State) forgetLink(id lattice.LinkID) {
+	drop(s.endGoing, id.Source, id)
+	drop(s.endGoing, id.Target, id)
+	drop(s.appGoing, s.links[id].owner, id)
+	delete(s.links, id)
+	s.listLink(id)
 }
 
 // linksGoing tells whether a link of the workload is still to be deleted, and
 // may yet be: what has failed is not waited for.
 func (s *State) linksGoing(w lattice.WorkloadID) bool {
-	for id, l := range s.links {
-		if l.want == nil && (id.Source == w || id.Target == w) {
-			if _, there := s.obs.Links[id]; there && s.backoffs[target{Link: id}] == nil {
-				return true
-			}
+	for id := range s.endGoing[w] {
+		if _, there := s.obs.Links[id]; there && s.backoffs[target{Link: id}] == nil {
+			return true
 		}
 	}
 	return false
@@ -95,7 +119,7 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 		s.touchEnds(id)
 		return
 	case l.want == nil && !there && s.obs.LinksKnown && s.flights[t] == nil:
-		delete(s.links, id)
+		s.forgetLink(id)
 		s.dirtyState = true
 		s.reviewLinkConfigs(id)
 		s.dirty.apps[l.owner] = true
@@ -122,9 +146,9 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 // replaceLink puts the wanted link, after deleting one that a host would refuse
 // it for: same key and an interface in common, but another target.
 func (s *State) replaceLink(id lattice.LinkID, l *linkTarget, now time.Time) {
-	for _, other := range slices.SortedFunc(maps.Keys(s.obs.Links), compareLinks) {
-		o := s.obs.Links[other]
-		if other == id || !sameKey(other, id) || !overlap(o.Interfaces, l.want.Interfaces) {
+	for _, other := range s.linkKeys[keyOf(id)] {
+		o, there := s.obs.Links[other]
+		if other == id || !there || !overlap(o.Interfaces, l.want.Interfaces) {
 			continue
 		}
 		if x := s.links[other]; x != nil && x.want != nil {
@@ -231,26 +255,20 @@ func (s *State) lookFirst(t target, until time.Time) {
 }
 
 // linkDeleted takes in that a host has deleted a link. A host goes by the key
-// alone, so where two links share one the other may be the one that is gone.
+// alone, so where links share one another may be the one that is gone.
 func (s *State) linkDeleted(id lattice.LinkID, now time.Time) {
 	alone := true
-	rival := func(other lattice.LinkID) {
-		if other == id || !sameKey(other, id) {
-			return
+	// A list of now may be from before.
+	until := now.Add(listLag)
+	for _, other := range s.linkKeys[keyOf(id)] {
+		_, there := s.obs.Links[other]
+		// What no list shows yet may be there all the same.
+		if l := s.links[other]; other == id || !there && (l == nil || l.late.IsZero()) {
+			continue
 		}
 		alone = false
 		delete(s.linkChanged, other)
-		// A list of now may be from before.
-		s.lookFirst(target{Link: other}, now.Add(listLag))
-	}
-	for other := range s.obs.Links {
-		rival(other)
-	}
-	// What no list shows yet may be there all the same.
-	for other, l := range s.links {
-		if !l.late.IsZero() {
-			rival(other)
-		}
+		s.lookFirst(target{Link: other}, until)
 	}
 	if alone {
 		s.linkChanged[id] = now
@@ -261,7 +279,7 @@ func (s *State) linkDeleted(id lattice.LinkID, now time.Time) {
 		l.unsure = true
 	}
 	delete(s.linkChanged, id)
-	s.lookFirst(target{Link: id}, now.Add(listLag))
+	s.lookFirst(target{Link: id}, until)
 	s.ask(Query{Kind: AskLinks}, now)
 }
 

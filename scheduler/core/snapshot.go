@@ -90,6 +90,7 @@ func (s *State) restore(b []byte, now time.Time) error {
 		if t == nil {
 			t = &linkTarget{owner: l.Owner}
 			s.links[l.ID] = t
+			s.listLink(l.ID)
 		}
 		t.made, t.late = true, now.Add(s.cfg.CommandDeadline)
 	}

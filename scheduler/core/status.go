@@ -317,8 +317,8 @@ func (s *State) leftOf(name string) bool {
 			return true
 		}
 	}
-	for id, l := range s.links {
-		if _, there := s.obs.Links[id]; l.want == nil && l.owner == name && (there || !s.obs.LinksKnown) {
+	for id := range s.appGoing[name] {
+		if _, there := s.obs.Links[id]; there || !s.obs.LinksKnown {
 			return true
 		}
 	}

@@ -226,6 +226,9 @@ func (w *world) apply(d core.Decision) {
 		return
 	}
 	w.wake = d.Wake
+	if err := w.core.CheckLinks(); err != nil {
+		w.broken = append(w.broken, err.Error())
+	}
 	if d.State != nil {
 		w.snapshot = d.State
 	} else if d.Stale {
