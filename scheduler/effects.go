@@ -19,8 +19,12 @@ func (w *worker) carryOut(ctx context.Context, d core.Decision, c cause) error {
 		if err := w.save(ctx, d.State); err != nil {
 			return err
 		}
-	} else if d.Stale && w.saveAt.IsZero() {
-		w.saveAt = time.Now().Add(w.s.cfg.SnapshotDelay)
+	}
+	if d.Stale {
+		w.saveBy(time.Now().Add(w.s.cfg.SnapshotDelay))
+	}
+	if d.Fewer {
+		w.saveBy(w.savedAt.Add(savePause))
 	}
 	if len(d.Resolved) > 0 {
 		w.confirmed(d.Resolved)

@@ -400,6 +400,60 @@ func TestASnapshotThatIsTooLargeIsStoredWithoutHosts(t *testing.T) {
 	})
 }
 
+// TestWhatGoesOneByOneIsStoredTogether: links that are deleted one after the other
+// cost a few snapshots, and the last one knows of all.
+func TestWhatGoesOneByOneIsStoredTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		const links = 50
+		shop := p.apps["shop"]
+		for i := range links {
+			name := fmt.Sprintf("link%d", i)
+			shop.Spec.Components[0].Traits = append(shop.Spec.Components[0].Traits, manifest.Trait{Type: manifest.TraitLink,
+				Link: &manifest.Link{Name: &name, Namespace: "wasi", Package: "http", Interfaces: []string{"x"}, Target: manifest.LinkTarget{Name: "web"}}})
+		}
+		var answered atomic.Int64
+		p.send = func(c lattice.Command) lattice.Reply {
+			if c.Kind == lattice.DeleteLink {
+				time.Sleep(time.Duration(answered.Add(1)) * 10 * time.Millisecond) // of the bubble: the answers come apart
+			}
+			return lattice.Reply{Outcome: lattice.Accepted}
+		}
+		var saves int
+		var last []byte
+		p.save = func(b []byte) error {
+			saves, last = saves+1, b
+			return nil
+		}
+		done, cancel := own(t, p, scheduler.Claim{})
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if n := bytes.Count(last, []byte(`"owner":"shop"`)); n != links {
+			t.Fatalf("%d links are stored: %s", n, last)
+		}
+		saves = 0
+		p.mu.Lock()
+		p.apps = nil
+		p.mu.Unlock()
+		time.Sleep(2 * time.Minute) // until the catalog has been read again
+		synctest.Wait()
+		if n := answered.Load(); n != links {
+			t.Errorf("%d links were deleted", n)
+		}
+		if bytes.Contains(last, []byte(`"links"`)) {
+			t.Errorf("stored in the end: %s", last)
+		}
+		if saves > 5 {
+			t.Errorf("%d snapshots were stored", saves)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("own ended with %v", err)
+		}
+	})
+}
+
 // TestNewestStatusReplacesTheWaitingOne: while a publication does not end, the
 // status changes four times. Of these only the last is published, and it is the
 // one that holds.

@@ -41,8 +41,9 @@ type worker struct {
 	recovered bool
 
 	timer *time.Timer
-	// saveAt is when the snapshot of the hosts is due; zero when it is not.
-	saveAt time.Time
+	// saveAt is when a snapshot is due that nothing waits for; zero when none is.
+	// savedAt is when the last one was stored.
+	saveAt, savedAt time.Time
 	// hostless: a whole snapshot was too large.
 	hostless bool
 
@@ -67,6 +68,10 @@ type input struct {
 	look   func(*core.State)
 	gap    bool
 }
+
+// savePause is how long after a snapshot the next one is stored at the earliest
+// because something of ours has gone: a thousand links go one by one.
+const savePause = time.Second
 
 // inboxSize lets a burst of events and answers pass without a goroutine switch each.
 const inboxSize = 16
@@ -333,6 +338,7 @@ func (w *worker) event(ctx context.Context, d Delivery) error {
 func (w *worker) tick(ctx context.Context) error {
 	now := w.now()
 	if !w.saveAt.IsZero() && !now.Before(w.saveAt) {
+		w.saveAt = time.Time{}
 		if err := w.save(ctx, w.state.Snapshot()); err != nil {
 			return err
 		}
@@ -364,10 +370,17 @@ func (w *worker) wake(at time.Time) {
 	w.timer.Reset(max(time.Until(at), 0))
 }
 
-// save stores a snapshot and ends the wait for one. When it is too large, it and
-// all later ones go without the hosts.
+// saveBy has a snapshot stored at a time unless one is due earlier.
+func (w *worker) saveBy(at time.Time) {
+	if w.saveAt.IsZero() || at.Before(w.saveAt) {
+		w.saveAt = at
+	}
+}
+
+// save stores a snapshot. When it is too large, it and all later ones go without
+// the hosts.
 func (w *worker) save(ctx context.Context, state []byte) error {
-	w.saveAt = time.Time{}
+	defer func() { w.savedAt = time.Now() }()
 	err := w.s.deps.Ledger.SaveState(ctx, w.claim, state)
 	if errors.Is(err, ErrTooLarge) && !w.hostless {
 		w.hostless = true

@@ -193,6 +193,29 @@ func BenchmarkGather(b *testing.B) {
 	}
 }
 
+// BenchmarkFirstDeploy measures the deploy of a new application in a large lattice,
+// with the snapshot that its commands wait for.
+func BenchmarkFirstDeploy(b *testing.B) {
+	f := newFleet(b, 1000, 20, 0, 0)
+	f.core.Snapshot()
+	apps := map[string]*manifest.Manifest{}
+	b.ReportAllocs()
+	for b.Loop() {
+		f.now = f.now.Add(time.Second)
+		m := simple("web:1", 1)
+		m.Metadata.Name = fmt.Sprintf("app%d", len(apps))
+		apps[m.Metadata.Name] = m
+		d, err := f.core.Desired(apps, f.now)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if d.State == nil {
+			b.Fatal("nothing is stored")
+		}
+		f.obey(d)
+	}
+}
+
 func BenchmarkSnapshot(b *testing.B) {
 	f := newFleet(b, 1000, 20, 10, 10)
 	b.ReportAllocs()

@@ -142,7 +142,7 @@ func (s *State) retireConfig(name string, c *configTarget, fact lattice.ConfigFa
 			delete(s.obs.Configs, name)
 			delete(s.looking, Query{Kind: AskConfig, Config: name})
 			delete(s.retired, name)
-			s.dirtyState = s.dirtyState || c.made
+			s.fewer = s.fewer || c.made
 			if c.owner != "" {
 				s.dirty.apps[c.owner] = true
 			}

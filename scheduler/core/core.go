@@ -92,11 +92,16 @@ type Decision struct {
 	// Stale: the stored snapshot no longer tells what the hosts run. It should be
 	// stored again within seconds, to spare a successor some questions.
 	Stale bool
+	// Fewer: the stored snapshot calls something ours that is gone. It should be
+	// stored again soon, or a successor looks for it and, should someone else put the
+	// same again, takes that for ours.
+	Fewer bool
 	// Resolved lists commands whose outcome is now known.
 	Resolved []string
 	Statuses []AppStatus
-	// State is the snapshot to store before the commands go; nil when what was
-	// stored still holds.
+	// State is the snapshot to store before the commands go; nil when all that is
+	// ours is in what was stored. What it says of the hosts may be as old as Stale
+	// allows.
 	State []byte
 	// Dropped says why the input was ignored, nil when it was not.
 	Dropped error
@@ -174,9 +179,13 @@ type State struct {
 	// command may bring back.
 	looking map[Query]time.Time
 	// dirtyState: the snapshot must be stored before the next command goes. stale:
-	// what it says of the hosts has changed, which can wait.
+	// what it says of the hosts has changed, fewer: something of ours has gone; both
+	// can wait.
 	// hostless: the snapshot leaves the hosts out.
-	dirtyState, stale, hostless bool
+	dirtyState, stale, fewer, hostless bool
+	// hostsText is what the last snapshot said of the hosts; nil when the next one
+	// has to say it anew.
+	hostsText []byte
 	// retired are the configurations of ours that nothing wants any more.
 	retired map[string]bool
 	out     *Decision
@@ -336,8 +345,12 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 	if ch.AskInventory {
 		s.ask(Query{Kind: AskInventory, Host: ch.Host}, now)
 	}
+	if ch.Joined {
+		// It is given work at once, and a successor must know it although it is mute.
+		s.hostsText = nil
+	}
 	if ch.Joined || ch.Left || ch.Labels || len(ch.Workloads) > 0 {
-		s.stale = true
+		s.stale = !s.hostless
 	}
 }
 

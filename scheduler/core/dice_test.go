@@ -233,6 +233,7 @@ func drawWorld(d dice) *world {
 	w.run(time.Second)
 	w.twice = d.between(0, 1, "asked twice") == 1
 	w.lag = time.Duration(d.between(0, 1, "lag")) * 20 * time.Millisecond
+	w.saveDelay = time.Duration(d.between(0, 1, "late snapshots")) * 5 * time.Second
 	w.unlucky = func(lucky *host) *host {
 		for _, id := range slices.Sorted(maps.Keys(w.hosts)) {
 			if h := w.hosts[id]; h.alive && h.mute(w) && d.between(0, 2, "unlucky") == 0 {

@@ -28,9 +28,9 @@ func (s *State) finish(d *Decision, now time.Time) Decision {
 		s.statuses(now)
 	}
 	if s.dirtyState && !s.recovering {
-		d.State = s.Snapshot()
+		d.State = s.snapshot()
 	}
-	d.Stale = s.stale && !s.hostless
+	d.Stale, d.Fewer = s.stale, s.fewer
 	d.Wake = s.wake()
 	s.out = nil
 	return *d

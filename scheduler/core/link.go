@@ -119,8 +119,8 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 		s.touchEnds(id)
 		return
 	case l.want == nil && !there && s.obs.LinksKnown && s.flights[t] == nil:
+		s.fewer = s.fewer || l.made
 		s.forgetLink(id)
-		s.dirtyState = true
 		s.reviewLinkConfigs(id)
 		s.dirty.apps[l.owner] = true
 		s.touchEnds(id)

@@ -14,12 +14,11 @@ import (
 // links and configurations are ours, and which applications still have a status.
 // The hosts are in it so that one that is mute just now is not taken for gone.
 type snapshot struct {
-	Apps    []string            `json:"apps,omitempty"`
+	Apps    []string            `json:"apps"`
 	Links   []snapshotLink      `json:"links,omitempty"`
 	Configs []snapshotConfig    `json:"configs,omitempty"`
 	Hosts   []lattice.Inventory `json:"hosts,omitempty"`
 }
-
 type snapshotLink struct {
 	ID    lattice.LinkID `json:"id"`
 	Owner string         `json:"owner"`
@@ -34,7 +33,14 @@ type snapshotConfig struct {
 
 // Snapshot encodes what a successor needs; see Start.
 func (s *State) Snapshot() []byte {
-	s.dirtyState, s.stale = false, false
+	s.stale, s.hostsText = false, nil
+	return s.snapshot()
+}
+
+// snapshot is Snapshot for when a command waits for it: what the last one said of
+// the hosts is good enough, and most of the work in a large lattice.
+func (s *State) snapshot() []byte {
+	s.dirtyState, s.fewer = false, false
 	snap := snapshot{Apps: slices.Sorted(maps.Keys(s.known))}
 	for _, id := range slices.SortedFunc(maps.Keys(s.links), compareLinks) {
 		if l := s.links[id]; l.made {
@@ -50,13 +56,18 @@ func (s *State) Snapshot() []byte {
 			})
 		}
 	}
+	b := encodeSnapshot(snap)
 	if s.hostless {
-		return encodeSnapshot(snap)
+		return b
 	}
-	for _, id := range slices.Sorted(maps.Keys(s.obs.Hosts)) {
-		snap.Hosts = append(snap.Hosts, s.obs.Hosts[id].Inventory())
+	if s.hostsText == nil {
+		hosts := make([]lattice.Inventory, 0, len(s.hosts))
+		for _, h := range s.hosts {
+			hosts = append(hosts, h.Inventory())
+		}
+		s.hostsText, s.stale = encodeSnapshot(hosts), false
 	}
-	return encodeSnapshot(snap)
+	return fmt.Appendf(b[:len(b)-1], `,"hosts":%s}`, s.hostsText)
 }
 
 // OmitHosts leaves the hosts out of every later snapshot, which is for lattices
@@ -64,8 +75,8 @@ func (s *State) Snapshot() []byte {
 // stale.
 func (s *State) OmitHosts() { s.hostless = true }
 
-func encodeSnapshot(snap snapshot) []byte {
-	b, err := json.Marshal(snap)
+func encodeSnapshot(v any) []byte {
+	b, err := json.Marshal(v)
 	if err != nil {
 		// Strings, numbers and maps of strings always encode.
 		panic(fmt.Sprintf("encode snapshot: %v", err))

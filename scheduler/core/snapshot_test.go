@@ -8,6 +8,7 @@ import (
 	"wadm/scheduler/core"
 	"wadm/scheduler/lattice"
 	"wadm/tenancy"
+	"wadm/tenancy/manifest"
 )
 
 func TestASnapshotWithoutHostsIsStaleForNoHost(t *testing.T) {
@@ -34,6 +35,39 @@ func TestASnapshotWithoutHostsIsStaleForNoHost(t *testing.T) {
 	}
 	if b := st.Snapshot(); bytes.Contains(b, []byte("NFIRST")) || bytes.Contains(b, []byte("NSECOND")) {
 		t.Errorf("hosts are in the snapshot: %s", b)
+	}
+}
+
+// TestAFirstDeployStoresWhatIsOursAtOnce: what the hosts run may be told as it was,
+// except that no host may be missing.
+func TestAFirstDeployStoresWhatIsOursAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 2, 0, 0, 0)
+	f.core.Snapshot()
+	deploy := func(name string, apps map[string]*manifest.Manifest) core.Decision {
+		f.now = f.now.Add(time.Second)
+		apps[name] = simple("web:1", 1)
+		d, err := f.core.Desired(apps, f.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(d.Commands) == 0 || !bytes.Contains(d.State, []byte(name)) || !bytes.Contains(d.State, []byte(hostID(0))) {
+			t.Errorf("%d commands go with the snapshot %s", len(d.Commands), d.State)
+		}
+		f.obey(d)
+		return d
+	}
+	apps := map[string]*manifest.Manifest{}
+	deploy("first", apps)
+	if d := deploy("second", apps); !d.Stale || bytes.Contains(d.State, []byte("first-web")) {
+		t.Errorf("hosts told anew (stale %v): %s", d.Stale, d.State)
+	}
+	if b := f.core.Snapshot(); !bytes.Contains(b, []byte("first-web")) || !bytes.Contains(b, []byte("second-web")) {
+		t.Errorf("hosts not told anew: %s", b)
+	}
+	f.obey(f.core.Event(f.event(7, lattice.HostStarted, map[string]any{"friendly_name": "new", "labels": map[string]string{}, "version": "1.9.2"}), f.now))
+	if d := deploy("third", apps); !bytes.Contains(d.State, []byte(hostID(7))) {
+		t.Errorf("the new host is missing: %s", d.State)
 	}
 }
 

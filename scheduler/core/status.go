@@ -249,7 +249,7 @@ func (s *State) statuses(now time.Time) {
 			if s.observe(name, st.Status.Type, ReasonBeingRemoved, now); gone {
 				delete(s.known, name)
 				delete(s.conditions, name)
-				s.dirtyState = true
+				s.fewer = true
 			}
 		} else {
 			continue

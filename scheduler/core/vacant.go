@@ -9,8 +9,9 @@ import (
 func (s *State) RepublishAll() { s.Republish(slices.Collect(maps.Keys(s.published))) }
 
 // Vacant reports whether there is nothing to act for and nothing to remember: no
-// host, no application, nothing of ours that is left or may come back.
+// host, no application, nothing of ours that is left or may come back, and no
+// snapshot to be stored.
 func (s *State) Vacant() bool {
-	return s.desired && !s.recovering && len(s.hosts)+len(s.apps)+len(s.frozen)+len(s.known)+
+	return s.desired && !s.recovering && !s.stale && !s.fewer && len(s.hosts)+len(s.apps)+len(s.frozen)+len(s.known)+
 		len(s.units)+len(s.links)+len(s.configs)+len(s.retired)+len(s.flights)+len(s.looking) == 0
 }

@@ -32,9 +32,13 @@ type world struct {
 
 	wake     time.Time
 	snapshot []byte
-	ledger   map[string]lattice.Command
-	bootedAt time.Time
-	restarts int
+	// saveDelay is how long a snapshot waits that no command waits for, saving the
+	// owner that will store one.
+	saveDelay time.Duration
+	saving    int
+	ledger    map[string]lattice.Command
+	bootedAt  time.Time
+	restarts  int
 
 	// log is the trace of what happened since it was last taken.
 	log, history []string
@@ -231,8 +235,19 @@ func (w *world) apply(d core.Decision) {
 	}
 	if d.State != nil {
 		w.snapshot = d.State
-	} else if d.Stale {
-		w.snapshot = w.core.Snapshot()
+	}
+	if (d.Stale || d.Fewer) && w.saving != w.restarts {
+		gen := w.restarts
+		save := func() {
+			if gen == w.restarts {
+				w.snapshot, w.saving = w.core.Snapshot(), 0
+			}
+		}
+		if w.saving = gen; w.saveDelay == 0 {
+			save()
+		} else {
+			w.after(w.saveDelay, save)
+		}
 	}
 	for _, id := range d.Resolved {
 		w.history = append(w.history, "resolved "+id)
