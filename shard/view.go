@@ -195,6 +195,20 @@ func (v View) weights() []Weight {
 	return ws
 }
 
+// Reached tells how many of its units a member of the view has been given so far: fewer
+// than all while a ramp leads there. It is for people; placement goes by [View.Ring].
+func (v View) Reached(m ViewMember) float64 {
+	if v.Ramp == nil {
+		return float64(m.Units)
+	}
+	was := 0
+	if i := slices.IndexFunc(v.Ramp.From, func(w Weight) bool { return w.ID == m.ID }); i >= 0 {
+		was = v.Ramp.From[i].Units
+	}
+	// What is taken away is taken at once.
+	return float64(min(was, m.Units)) + float64(max(0, m.Units-was)*v.Ramp.Step)/float64(v.Ramp.Of)
+}
+
 // trim drops a ramp that makes no difference any more: at its end, back where it
 // began, or without anybody left to take from.
 func (v *View) trim() {

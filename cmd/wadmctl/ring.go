@@ -22,6 +22,7 @@ import (
 type observed struct {
 	*natskv.Observer
 	view    shard.View
+	stored  time.Time // the view, by the clock of NATS
 	ring    *ring.Ring
 	members []shard.Member
 	keys    []shard.Key
@@ -63,7 +64,7 @@ func (p *program) observe(ctx context.Context, s storeFlags) (*observed, error) 
 	limit, cancel := context.WithTimeout(ctx, time.Duration(p.conn.timeout))
 	defer cancel()
 	out := &observed{Observer: o}
-	out.view, err = o.View(limit)
+	out.view, out.stored, err = o.View(limit)
 	if err == nil {
 		out.members, err = o.Members(limit)
 	}
@@ -114,15 +115,42 @@ type ringMember struct {
 	Units       int               `json:"units"`
 	Lattices    int               `json:"lattices"`
 	Partitions  int               `json:"partitions"`
+	// Ramp is there while it has less than its units.
+	Ramp *ringRamp `json:"ramp,omitempty"`
 	// Foreign: another version of placement or schema; it owns nothing.
 	Foreign bool `json:"foreign,omitempty"`
+}
+
+// ringRamp is how far a member is on the way to its weight.
+type ringRamp struct {
+	// Units are what it has so far.
+	Units float64 `json:"units"`
+	Step  int     `json:"step"`
+	Of    int     `json:"of"`
+	// Until is about when it will have all; any other change of the view delays it.
+	Until time.Time `json:"until"`
+}
+
+// ramp tells how far a member of the view is, nil when it has its full weight.
+func (o *observed) ramp(m shard.ViewMember) *ringRamp {
+	r := o.view.Ramp
+	has := o.view.Reached(m)
+	if r == nil || has >= float64(m.Units) {
+		return nil
+	}
+	// The time of a step is no setting: all instances have the default.
+	step := shard.RosterConfig{}.WithDefaults().Ramp
+	return &ringRamp{Units: has, Step: r.Step, Of: r.Of, Until: o.stored.Add(time.Duration(r.Of-r.Step) * step).UTC()}
 }
 
 func (p *program) ringShow(s *storeFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show",
 		Short: "Show the agreed view and what it gives to whom",
-		Args:  arguments(0, 0),
+		Long: `Shows the agreed view and what it gives to whom. An instance that joined, or
+got a higher weight, gets its lattices in several steps: until the last one it is
+ramping, and its weight is shown as "1 of 4", with the time when it will have all.`,
+		Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o, err := p.observe(c.Context(), *s)
 			if err != nil {
@@ -133,7 +161,7 @@ func (p *program) ringShow(s *storeFlags) *cobra.Command {
 			members := []ringMember{}
 			for _, m := range o.view.Members {
 				members = append(members, ringMember{
-					m.ID, m.Incarnation, m.State, m.Units, lattices[m.ID], shares[string(m.ID)], o.foreign(m.ID),
+					m.ID, m.Incarnation, m.State, m.Units, lattices[m.ID], shares[string(m.ID)], o.ramp(m), o.foreign(m.ID),
 				})
 			}
 			for _, m := range o.members {
@@ -153,11 +181,15 @@ func (p *program) ringShow(s *storeFlags) *cobra.Command {
 				fmt.Fprintf(w, "view %d (%s), %d lattices, placement %s\n\n", o.view.Rev, printable(o.view.Cause), len(o.keys), printable(o.view.Fingerprint))
 				rows := [][]string{{"INSTANCE", "STATE", "WEIGHT", "LATTICES", "PARTITIONS"}}
 				for _, m := range members {
-					state := string(m.State)
+					state, weight := string(m.State), fmt.Sprint(m.Units)
 					if m.Foreign {
 						state += ", foreign"
 					}
-					rows = append(rows, []string{string(m.Instance), state, fmt.Sprint(m.Units), fmt.Sprint(m.Lattices), fmt.Sprint(m.Partitions)})
+					if m.Ramp != nil {
+						state += ", ramping until " + m.Ramp.Until.Local().Format(time.TimeOnly)
+						weight = fmt.Sprintf("%g of %d", m.Ramp.Units, m.Units)
+					}
+					rows = append(rows, []string{string(m.Instance), state, weight, fmt.Sprint(m.Lattices), fmt.Sprint(m.Partitions)})
 				}
 				table(w, rows)
 			})

@@ -2,11 +2,18 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"wadm/config/natsconn/natstest"
+	"wadm/shard"
+	"wadm/shard/natskv"
+	"wadm/shard/ring"
 )
 
 func TestRingAndInstancesAreShownAndDrained(t *testing.T) {
@@ -107,6 +114,94 @@ func TestInstancesWithAStreamPrefixAreFoundAndDrained(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRingShowsWhoIsRamping(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	nc := s.Connect(t)
+	store, err := natskv.Open(t.Context(), nc, natskv.Config{Replicas: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := ring.DefaultParams()
+	view := shard.View{
+		Schema: shard.Schema, Params: params, Fingerprint: params.Fingerprint(), Cause: "step 3 of 4",
+		Members: []shard.ViewMember{
+			{ID: "grown", Incarnation: "g", Units: 6, State: shard.MemberActive},
+			{ID: "joined", Incarnation: "j", Units: 4, State: shard.MemberActive},
+			{ID: "leaving", Incarnation: "l", Units: 0, State: shard.MemberDraining},
+			{ID: "same", Incarnation: "s", Units: 4, State: shard.MemberActive},
+			{ID: "shrunk", Incarnation: "k", Units: 2, State: shard.MemberActive},
+		},
+		Ramp: &shard.Ramp{From: []shard.Weight{{ID: "grown", Units: 4}, {ID: "leaving", Units: 4}, {ID: "same", Units: 4}, {ID: "shrunk", Units: 4}}, Step: 3, Of: 4},
+	}
+	rev, err := store.Ports().Views.PutView(t.Context(), view, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	show := func(args ...string) string {
+		t.Helper()
+		r := call(t.Context(), t, "", nil, append([]string{"-s", s.URL(), "ring", "show"}, args...)...)
+		if r.code != 0 {
+			t.Fatalf("%v: %+v", args, r)
+		}
+		return r.stdout
+	}
+	var doc struct {
+		Members []struct {
+			Instance string
+			Units    int
+			Ramp     *struct {
+				Units    float64
+				Step, Of int
+				Until    time.Time
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(show("-o", "json")), &doc); err != nil {
+		t.Fatal(err)
+	}
+	_, stored, err := observe(t, nc).View(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, m := range doc.Members {
+		if m.Ramp == nil {
+			continue
+		}
+		got[m.Instance] = m.Ramp.Units
+		if m.Ramp.Step != 3 || m.Ramp.Of != 4 || !m.Ramp.Until.Equal(stored.Add(5*time.Second)) {
+			t.Errorf("%s: %+v of a view stored at %v", m.Instance, *m.Ramp, stored)
+		}
+	}
+	if want := map[string]float64{"joined": 3, "grown": 5.5}; !maps.Equal(got, want) {
+		t.Errorf("ramping are %v, want %v", got, want)
+	}
+	until := stored.Add(5 * time.Second).Local().Format(time.TimeOnly)
+	for _, row := range []string{"grown active, ramping until " + until + " 5.5 of 6", "joined active, ramping until " + until + " 3 of 4", "same active 4", "shrunk active 2", "leaving draining 0"} {
+		if text := strings.Join(strings.Fields(show()), " "); !strings.Contains(text, row) {
+			t.Errorf("%q is not in:\n%s", row, show())
+		}
+	}
+
+	view.Ramp = nil
+	if _, err := store.Ports().Views.PutView(t.Context(), view, rev); err != nil {
+		t.Fatal(err)
+	}
+	if text := show() + show("-o", "json"); strings.Contains(text, "ramp") {
+		t.Errorf("ramping without a ramp:\n%s", text)
+	}
+}
+
+func observe(t *testing.T, nc *nats.Conn) *natskv.Observer {
+	t.Helper()
+	o, err := natskv.NewObserver(nc, natskv.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
 
 func TestRingOfNobodyIsNotFound(t *testing.T) {

@@ -51,22 +51,23 @@ func (o *Observer) Members(ctx context.Context) ([]shard.Member, error) {
 	return ms, nil
 }
 
-// View reads the agreed view; ErrAbsent when there is none yet.
-func (o *Observer) View(ctx context.Context) (shard.View, error) {
+// View reads the agreed view and when it was stored, by the server's clock;
+// ErrAbsent when there is none yet.
+func (o *Observer) View(ctx context.Context) (shard.View, time.Time, error) {
 	kv, err := o.js.KeyValue(ctx, o.cfg.View)
 	if err != nil {
-		return shard.View{}, fmt.Errorf("read view: %w", absent(err))
+		return shard.View{}, time.Time{}, fmt.Errorf("read view: %w", absent(err))
 	}
 	e, err := kv.Get(ctx, viewKey)
 	if err != nil {
-		return shard.View{}, fmt.Errorf("read view: %w", absent(err))
+		return shard.View{}, time.Time{}, fmt.Errorf("read view: %w", absent(err))
 	}
 	v, err := shard.DecodeView(e.Value())
 	if err != nil {
-		return shard.View{}, fmt.Errorf("read view: %w", err)
+		return shard.View{}, time.Time{}, fmt.Errorf("read view: %w", err)
 	}
 	v.Rev = e.Revision()
-	return v, nil
+	return v, e.Created(), nil
 }
 
 // Keys lists the registered keys, sorted.

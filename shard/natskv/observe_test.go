@@ -22,7 +22,7 @@ func TestAnObserverSeesWhatInstancesWroteAndCreatesNothing(t *testing.T) {
 	}
 	ctx := t.Context()
 	_, err1 := o.Members(ctx)
-	_, err2 := o.View(ctx)
+	_, _, err2 := o.View(ctx)
 	_, err3 := o.Keys(ctx)
 	_, err4 := o.Claim(ctx, "t.l")
 	for i, err := range []error{err1, err2, err3, err4} {
@@ -31,7 +31,7 @@ func TestAnObserverSeesWhatInstancesWroteAndCreatesNothing(t *testing.T) {
 		}
 	}
 	s := open(t, srv)
-	if _, err := o.View(ctx); !errors.Is(err, natskv.ErrAbsent) {
+	if _, _, err := o.View(ctx); !errors.Is(err, natskv.ErrAbsent) {
 		t.Errorf("no view yet: %v", err)
 	}
 	m := shard.Member{
@@ -64,8 +64,8 @@ func TestAnObserverSeesWhatInstancesWroteAndCreatesNothing(t *testing.T) {
 	if ms, err := o.Members(ctx); err != nil || len(ms) != 2 || ms[0].ID != "a" || ms[1].ID != "b" {
 		t.Errorf("members %v, %v", ms, err)
 	}
-	if v, err := o.View(ctx); err != nil || v.Rev != rev || !v.Has("a", "life") {
-		t.Errorf("view %v, %v", v, err)
+	if v, at, err := o.View(ctx); err != nil || v.Rev != rev || !v.Has("a", "life") || at.IsZero() {
+		t.Errorf("view %v of %v, %v", v, at, err)
 	}
 	if ks, err := o.Keys(ctx); err != nil || len(ks) != 2 || ks[0] != "t.l" {
 		t.Errorf("keys %v, %v", ks, err)
