@@ -120,7 +120,8 @@ func (p *placement) at(h *lattice.Host) *place {
 		return pl
 	}
 	if len(p.slab) == cap(p.slab) {
-		p.slab = make([]place, 0, 16)
+		// Growing, since how many hosts fit is not known.
+		p.slab = make([]place, 0, min(16+len(p.places), 1024))
 	}
 	p.slab = append(p.slab, place{host: h, inst: h.Workloads[p.u.id], fl: p.fl[h.ID], load: len(h.Workloads) + len(p.s.hostFlight[h.ID])})
 	pl := &p.slab[len(p.slab)-1]
@@ -155,8 +156,7 @@ func (p *placement) widen() {
 		return
 	}
 	p.widened = true
-	all := make([]*place, 0, len(p.s.hosts))
-	p.slab = make([]place, 0, len(p.s.hosts))
+	all := make([]*place, 0, len(p.list))
 	for _, h := range p.s.hosts {
 		if pl := p.places[h.ID]; pl != nil {
 			all = append(all, pl)
