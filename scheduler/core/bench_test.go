@@ -100,6 +100,36 @@ func (f *fleet) event(i int, kind lattice.EventKind, data any) []byte {
 
 func (f *fleet) beat(i int) []byte { return f.event(i, lattice.HostHeartbeat, f.hosts[i]) }
 
+// newUnsatisfied starts hosts and deploys applications of one component of two
+// instances with the spreads given, and waits until all is at rest.
+func newUnsatisfied(b testing.TB, hosts, apps int, spreads func(app int) []manifest.Spread) *fleet {
+	b.Helper()
+	f := newFleet(b, hosts, 1, 0, 0)
+	desired := map[string]*manifest.Manifest{}
+	for i := range apps {
+		m := simple("web:1", 2)
+		m.Metadata.Name = fmt.Sprintf("app%d", i)
+		m.Spec.Components[0].Traits[0].Spread.Spread = spreads(i)
+		desired[m.Metadata.Name] = m
+	}
+	d, err := f.core.Desired(desired, f.now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	f.obey(d)
+	f.now = f.now.Add(time.Second)
+	f.obey(f.core.Tick(f.now))
+	return f
+}
+
+// comeAndGo has a host start, do what it is asked and stop.
+func (f *fleet) comeAndGo(i int, labels map[string]string) {
+	f.now = f.now.Add(time.Second)
+	f.obey(f.core.Event(f.event(i, lattice.HostStarted, map[string]any{"friendly_name": "new", "labels": labels, "version": "1.9.2"}), f.now))
+	f.now = f.now.Add(time.Second)
+	f.obey(f.core.Event(f.event(i, lattice.HostStopped, map[string]any{"labels": map[string]string{}}), f.now))
+}
+
 // TestQuietHeartbeatsCostNothing: a heartbeat without news leads to no work and
 // next to no allocation, however large the lattice.
 func TestQuietHeartbeatsCostNothing(t *testing.T) {
@@ -118,6 +148,20 @@ func TestQuietHeartbeatsCostNothing(t *testing.T) {
 		}
 	}); n > 2 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestHostsThatFitNobodyCostNothing: a host that no application wants leads to no
+// evaluation of those that lack hosts, however many there are.
+func TestHostsThatFitNobodyCostNothing(t *testing.T) {
+	cost := func(apps int) float64 {
+		f := newUnsatisfied(t, 50, apps, func(int) []manifest.Spread {
+			return []manifest.Spread{{Name: "moon", Requirements: map[string]string{"zone": "moon"}}, {Name: "one", Requirements: map[string]string{"zone": "1"}}}
+		})
+		return testing.AllocsPerRun(50, func() { f.comeAndGo(50, map[string]string{"zone": "1"}) })
+	}
+	if few, many := cost(1), cost(200); many > few+20 {
+		t.Errorf("%v allocations with 200 applications, %v with one", many, few)
 	}
 }
 
@@ -172,12 +216,39 @@ func BenchmarkHostJoins(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for b.Loop() {
-				f.now = f.now.Add(time.Second)
-				f.obey(f.core.Event(f.event(hosts, lattice.HostStarted, map[string]any{"friendly_name": "new", "labels": map[string]string{}, "version": "1.9.2"}), f.now))
-				f.now = f.now.Add(time.Second)
-				f.obey(f.core.Event(f.event(hosts, lattice.HostStopped, map[string]any{"labels": map[string]string{}}), f.now))
+				f.comeAndGo(hosts, map[string]string{})
 			}
 		})
+	}
+}
+
+// BenchmarkHostsAndTheUnsatisfied measures a host that comes and goes while the
+// applications want one with a label that none has: each one of its own, all
+// the same, or each one of its own besides one of a zone, of which there are many.
+func BenchmarkHostsAndTheUnsatisfied(b *testing.B) {
+	own := func(i int) map[string]string { return map[string]string{"slot": fmt.Sprint(i)} }
+	only := func(i int) []manifest.Spread { return []manifest.Spread{{Name: "own", Requirements: own(i)}} }
+	for _, shape := range []struct {
+		name    string
+		spreads func(int) []manifest.Spread
+		labels  map[string]string
+	}{
+		{"fits=none", only, map[string]string{"zone": "0"}},
+		{"fits=one", only, own(7)},
+		{"fits=all-in-part", func(i int) []manifest.Spread {
+			return append(only(i), manifest.Spread{Name: "zone", Requirements: map[string]string{"zone": "1"}})
+		}, map[string]string{"zone": "1"}},
+	} {
+		for _, size := range []struct{ hosts, apps int }{{2000, 200}, {10_000, 1000}} {
+			b.Run(fmt.Sprintf("%s/hosts=%d/apps=%d", shape.name, size.hosts, size.apps), func(b *testing.B) {
+				f := newUnsatisfied(b, size.hosts, size.apps, shape.spreads)
+				b.ReportAllocs()
+				b.ResetTimer()
+				for b.Loop() {
+					f.comeAndGo(size.hosts, shape.labels)
+				}
+			})
+		}
 	}
 }
 

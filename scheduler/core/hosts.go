@@ -23,19 +23,24 @@ func (s *State) listHost(id lattice.HostID) {
 	}
 }
 
-// hostsChanged marks the units whose choice of hosts may differ now: those that
-// want something they have not got, those that go by host, and, when labels
-// moved or the host speaks again, those on the host. A new host ends their
-// back-offs; one that comes and goes would keep them from ever growing.
+// hostsChanged marks the units whose choice of hosts may differ now: of those that
+// want something they have not got, or go by host, the ones that the host
+// concerns, and, when labels moved or the host speaks again, those on the host. A
+// new host ends the back-offs; one that comes and goes would keep them from ever
+// growing.
 func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
+	h := s.obs.Hosts[ch.Host]
 	for id := range s.eager {
+		if !s.concerns(ch, h, id) {
+			continue
+		}
 		s.dirty.units[id] = true
 		if ch.Joined && !ch.Back {
 			s.forgive(id)
 		}
 	}
 	if ch.Labels || ch.Woke {
-		if h := s.obs.Hosts[ch.Host]; h != nil {
+		if h != nil {
 			for w := range h.Workloads {
 				s.dirty.units[w] = true
 			}
@@ -64,6 +69,21 @@ func (s *State) hostsChanged(ch *lattice.Changes, now time.Time) {
 	}
 }
 
+// concerns tells whether a change of a host, nil when it is gone, can matter to an
+// eager unit: something of it is under way or has failed there, the host fits what
+// it wants or did so before, or it is new and waits end. Without this, applications
+// that no host fits would be evaluated anew, over all hosts, for every host that
+// comes or goes.
+func (s *State) concerns(ch *lattice.Changes, h *lattice.Host, id lattice.Workload) bool {
+	waits := s.unitBackoff[id]
+	if s.unitFlight[id][ch.Host] != nil || waits[ch.Host] != nil || len(waits) > 0 && ch.Joined && !ch.Back {
+		return true
+	}
+	return slices.ContainsFunc(s.units[id].wants, func(sp *spread) bool {
+		return h != nil && h.Has(sp.labels) || ch.Before != nil && lattice.Carries(ch.Before, sp.labels)
+	})
+}
+
 // landAll takes everything out of flight that was asked of a host.
 func (s *State) landAll(id lattice.HostID) {
 	for _, t := range slices.SortedFunc(maps.Keys(s.hostFlight[id]), compareTargets) {
@@ -81,8 +101,14 @@ func (s *State) landAll(id lattice.HostID) {
 // is back.
 func (s *State) forgetHost(id lattice.HostID, had []lattice.Workload) {
 	delete(s.roll, id)
-	for w := range s.unitBackoff {
+	for w, on := range s.unitBackoff {
+		if on[id] == nil {
+			continue
+		}
 		s.pardon(target{Host: id, Workload: w})
+		if s.eager[w] {
+			s.dirty.units[w] = true
+		}
 	}
 	for _, w := range had {
 		drop(s.settled, w, id)
@@ -90,12 +116,27 @@ func (s *State) forgetHost(id lattice.HostID, had []lattice.Workload) {
 	delete(s.queries, Query{Kind: AskInventory, Host: id})
 }
 
+// hush notes that a host does not answer, and marks the units that may have waited
+// for something else, or will now say that they wait for it.
+func (s *State) hush(h *lattice.Host) {
+	if h.Silent {
+		return
+	}
+	h.Silent = true
+	ch := &lattice.Changes{Host: h.ID}
+	for id := range s.eager {
+		if s.concerns(ch, h, id) {
+			s.dirty.units[id] = true
+		}
+	}
+}
+
 // noResponder counts a request that the server refused for want of a listener.
 func (s *State) noResponder(h *lattice.Host, now time.Time) {
 	if h == nil {
 		return
 	}
-	h.Silent = true
+	s.hush(h)
 	// Several requests of one moment are one refusal: a route that flaps refuses all.
 	if h.Refusals == 0 || now.Sub(h.Refused) >= retrySoon {
 		h.Refusals++
@@ -160,7 +201,7 @@ func (s *State) watchHosts(now time.Time) {
 			s.lose(id, now)
 			continue
 		}
-		h.Silent = true
+		s.hush(h)
 		if s.queries[Query{Kind: AskInventory, Host: id}] == nil {
 			s.ask(Query{Kind: AskInventory, Host: id}, now)
 		}

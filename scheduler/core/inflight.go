@@ -339,7 +339,7 @@ func (s *State) Reply(c lattice.Command, r lattice.Reply, now time.Time) Decisio
 	case lattice.Unknown:
 		// It may still happen. The host is busy or gone; find out which.
 		if h != nil {
-			h.Silent = true
+			s.hush(h)
 			s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
 		}
 	}

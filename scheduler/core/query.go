@@ -191,7 +191,7 @@ func (s *State) InventoryFailed(host lattice.HostID, undelivered bool, now time.
 		s.failed(q, retrySoon, now)
 		s.noResponder(h, now)
 	default:
-		h.Silent = true
+		s.hush(h)
 		s.failed(q, retryLate, now)
 	}
 	return s.finish(d, now)

@@ -49,9 +49,35 @@ func (p *placement) report() {
 		}
 		p.s.dirty.apps[sc.app] = true
 	}
+	if u.wants = nil; u.hungry || u.daemon {
+		u.wants = p.wants()
+	}
 	if u.settled && !u.hungry {
 		p.s.forgive(u.id)
 	}
+}
+
+// wants lists the spreads to which a host without anything of the unit can
+// matter. When all that runs is as it should be, those are the ones that lack
+// something and those of daemon scalers: a host that fits another one helps only if
+// that one could move there from a host that fits one that lacks something.
+func (p *placement) wants() []*spread {
+	var all, some []*spread
+	moves := false
+	for _, c := range p.claims {
+		all = append(all, c.sp)
+		lacks := c.unmet || c.short > 0
+		if lacks || c.sc.daemon {
+			some = append(some, c.sp)
+		}
+		moves = moves || slices.ContainsFunc(p.list, func(pl *place) bool {
+			return pl.claim == c && !p.right(pl) || lacks && pl.claim != nil && pl.claim != c && c.eligible(pl.host)
+		})
+	}
+	if moves {
+		return all
+	}
+	return some
 }
 
 func (p *placement) reportScaler(sc *scaler) {

@@ -18,6 +18,8 @@ type unit struct {
 	daemon bool
 	// hungry: something wanted is not there, so a change of hosts may help.
 	hungry bool
+	// wants are the spreads that a host without anything of the unit can matter to.
+	wants []*spread
 	// settled: nothing is in flight and what runs is as wanted, though something may
 	// be missing.
 	settled bool

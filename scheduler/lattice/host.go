@@ -76,9 +76,12 @@ func newHost(inv Inventory, now time.Time) *Host {
 }
 
 // Has tells whether the host carries every one of the labels.
-func (h *Host) Has(labels map[string]string) bool {
+func (h *Host) Has(labels map[string]string) bool { return Carries(h.Labels, labels) }
+
+// Carries tells whether what a host is labelled with includes every one of the labels.
+func Carries(have, labels map[string]string) bool {
 	for k, v := range labels {
-		if have, ok := h.Labels[k]; !ok || have != v {
+		if x, ok := have[k]; !ok || x != v {
 			return false
 		}
 	}

@@ -127,6 +127,8 @@ type Changes struct {
 	// Joined and Left: the host came or went. Labels: its labels changed. Woke: it
 	// speaks again after it counted as silent.
 	Joined, Left, Labels, Woke bool
+	// Before are the labels of a host that went, started anew or whose labels changed.
+	Before map[string]string
 	// Back: the one that joined was taken for gone a short while ago and has not said
 	// that it started anew.
 	Back bool
@@ -243,7 +245,7 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 		}
 		h.labelsAt = at
 		if !maps.Equal(h.Labels, ev.Inventory.Labels) {
-			h.Labels, ch.Labels, h.dirty = ev.Inventory.Labels, true, true
+			ch.Before, h.Labels, ch.Labels, h.dirty = h.Labels, ev.Inventory.Labels, true, true
 		}
 	case ComponentScaled:
 		s.componentScaled(h, ev, at, &ch)
@@ -333,7 +335,7 @@ func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
 	h.seen(now)
 	if at >= h.labelsAt {
 		if !maps.Equal(h.Labels, inv.Labels) {
-			h.Labels, ch.Labels = inv.Labels, true
+			ch.Before, h.Labels, ch.Labels = h.Labels, inv.Labels, true
 		}
 		h.labelsAt = at
 	}
@@ -415,7 +417,7 @@ func (s *State) Remove(id HostID, ch *Changes) {
 		maps.DeleteFunc(s.left, func(_ HostID, d departure) bool { return h.LastSeen.Sub(d.when) >= remembered })
 	}
 	s.left[id] = departure{h.heartbeat, h.LastSeen}
-	ch.Host, ch.Left = id, true
+	ch.Host, ch.Left, ch.Before = id, true, h.Labels
 	slices.SortFunc(ch.Workloads, Workload.Compare)
 }
 
