@@ -43,8 +43,9 @@ type flight struct {
 	change bool
 	// repeatAt is when a command of a previous owner is sent once more; zero for our own.
 	repeatAt time.Time
-	// executed: the host has told that it did it, though not yet what came of it.
-	executed bool
+	// accepted: the host has said that it will do it. executed: it has told that it
+	// did, though not yet what came of it.
+	accepted, executed bool
 	// unclear: until then an event may tell of another command that previous owners
 	// left in doubt.
 	unclear time.Time
@@ -327,6 +328,7 @@ func (s *State) Reply(c lattice.Command, r lattice.Reply, now time.Time) Decisio
 	h := s.obs.Hosts[t.Host]
 	switch r.Outcome {
 	case lattice.Accepted:
+		f.accepted = true
 		if c.Kind == lattice.StopProvider {
 			s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
 		}
@@ -368,7 +370,7 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 		s.confirmScaled(ev, now)
 	case lattice.ComponentScaleFailed:
 		t := target{Host: ev.Host, Workload: lattice.ComponentOf(ev.Component.ID)}
-		if f := s.flights[t]; f != nil && f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count == ev.Component.Max && f.cmd.Image == ev.Component.Image && s.follows(&ev, f) {
+		if f := s.flights[t]; f != nil && f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count == ev.Component.Max && f.cmd.Image == ev.Component.Image && s.mayFollow(&ev, f) {
 			s.fail(t, ev.Error, now)
 		}
 	case lattice.ProviderStarted, lattice.ProviderStopped:
@@ -379,7 +381,7 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 	case lattice.ProviderStartFailed:
 		t := target{Host: ev.Host, Workload: lattice.ProviderOf(ev.Provider.ID)}
 		f := s.flights[t]
-		if f == nil || f.cmd.Kind != lattice.StartProvider || lattice.BareImage(f.cmd.Image) != lattice.BareImage(ev.Provider.Image) || !s.follows(&ev, f) {
+		if f == nil || f.cmd.Kind != lattice.StartProvider || lattice.BareImage(f.cmd.Image) != lattice.BareImage(ev.Provider.Image) || !s.mayFollow(&ev, f) {
 			return
 		}
 		s.fail(t, ev.Error, now)
@@ -389,11 +391,12 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 	}
 }
 
-// follows tells whether an event can tell of a command: one from before it was
-// sent tells of another.
-func (s *State) follows(ev *lattice.Event, f *flight) bool {
+// mayFollow tells whether a failure can be that of a command: one from before it was
+// sent is that of another. Two of one command are a back-off apart, so that it need
+// not be exact.
+func (s *State) mayFollow(ev *lattice.Event, f *flight) bool {
 	h := s.obs.Hosts[ev.Host]
-	return h == nil || h.After(ev.Time.UnixNano(), f.cmd.SentAt)
+	return h == nil || h.MayFollow(ev.Time.UnixNano(), f.cmd.SentAt)
 }
 
 func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
@@ -411,7 +414,8 @@ func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
 		s.succeed(t)
 		return
 	}
-	if s.obs.Hosts[t.Host] != nil && !now.Before(f.unclear) && ev.Component.Max == f.cmd.Count && s.follows(&ev, f) {
+	// The event of the command before it may say the same, and be a moment older.
+	if h := s.obs.Hosts[t.Host]; h != nil && !now.Before(f.unclear) && ev.Component.Max == f.cmd.Count && ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt) {
 		f.executed = true
 	}
 	s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
@@ -436,12 +440,16 @@ func (s *State) confirmAll(host lattice.HostID) {
 				// it may be that the command has not been carried out yet.
 				continue
 			}
-			// The host saw nothing to change and kept its annotations. They are
-			// accepted as they are; asking again would change nothing.
-			put(s.settled, t.Workload, host, f.cmd.Annotations[lattice.AnnotationScaler]+"/"+f.cmd.Annotations[lattice.AnnotationSpread])
+			s.settleFor(t, f)
 		}
 		s.succeed(t)
 	}
+}
+
+// settleFor accepts the annotations of an instance as they are: the host saw nothing to
+// change and kept them, and asking again would change nothing.
+func (s *State) settleFor(t target, f *flight) {
+	put(s.settled, t.Workload, t.Host, f.cmd.Annotations[lattice.AnnotationScaler]+"/"+f.cmd.Annotations[lattice.AnnotationSpread])
 }
 
 // keepsConfigs tells whether an instance has the configuration names that a

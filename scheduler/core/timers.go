@@ -81,6 +81,11 @@ func (s *State) overdue(t target, f *flight, now time.Time) {
 			return
 		}
 		f.askAt = f.deadline
+	case late && f.accepted && f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count > 0 && s.done(t, f):
+		// Its event was lost, or seems older than it for the host's clock.
+		s.settleFor(t, f)
+		s.succeed(t)
+		return
 	case late:
 		reason := fmt.Sprintf("no outcome of %s within %s", f.cmd.Kind, s.cfg.CommandDeadline)
 		if f.cmd.Kind == lattice.UpdateComponent {

@@ -208,15 +208,18 @@ func (h *Host) HostTime(t time.Time) int64 {
 	return t.UnixNano() - int64(h.lag)
 }
 
-// After tells whether what the host said at its time at came after a moment of the
-// owner's clock. A clock that was set back a little, or that drifts, shows in all of
-// the last heartbeats; one that is late shows nothing.
-func (h *Host) After(at int64, t time.Time) bool {
-	lag := h.lag
+// mostDrift is by how much a clock may have gone back unnoticed; see MayFollow.
+const mostDrift = 500 * time.Millisecond
+
+// MayFollow tells whether what the host said at its time at may have come after a
+// moment of the owner's clock, even if its clock has gone back a little since its
+// fastest event: that shows in all of the last heartbeats, as does a slow network.
+func (h *Host) MayFollow(at int64, t time.Time) bool {
+	back := time.Duration(0)
 	if h.nLags >= len(h.lags) {
-		lag = max(lag, slices.Min(h.lags[:]))
+		back = min(max(slices.Min(h.lags[:])-h.lag, 0), mostDrift)
 	}
-	return at > t.UnixNano()-int64(lag)
+	return at > h.HostTime(t)-int64(back)
 }
 
 // unordered tells whether an event may be from before or from after the last
