@@ -19,16 +19,50 @@ const (
 // returns nil when none was asked for. what names the request for the error text,
 // whose form clients know.
 func decodeVersion(data []byte, what string) (*string, error) {
-	if len(data) == 0 {
-		return nil, nil
-	}
-	s := &scan{in: data, what: what}
-	version, err := s.request()
+	var version *string
+	var known bool
+	err := decodeObject(data, what, func(s *scan, name string) error {
+		if name != "version" {
+			return s.skip()
+		}
+		if known {
+			return scanError("duplicate field `version`")
+		}
+		known = true
+		c, ok := s.peek()
+		if ok && c == '"' {
+			v, err := s.text()
+			version = &v
+			return err
+		}
+		v, err := s.value(1)
+		if err == nil && v != "null" {
+			return scanError(fmt.Sprintf("invalid type: %s, expected a string", v))
+		}
+		return err
+	})
 	if err != nil {
-		line, column := s.position()
-		return nil, fmt.Errorf("Error(%s, line: %d, column: %d)", quote(err.Error()), line, column)
+		return nil, err
 	}
 	return version, nil
+}
+
+// decodeNothing reads a request body of which nothing is used: any object.
+func decodeNothing(data []byte, what string) error {
+	return decodeObject(data, what, func(s *scan, _ string) error { return s.skip() })
+}
+
+// decodeObject reads a body that is empty or an object, whose values member reads.
+func decodeObject(data []byte, what string, member func(s *scan, name string) error) error {
+	if len(data) == 0 {
+		return nil
+	}
+	s := &scan{in: data, what: what}
+	if err := s.request(member); err != nil {
+		line, column := s.position()
+		return fmt.Errorf("Error(%s, line: %d, column: %d)", quote(err.Error()), line, column)
+	}
+	return nil
 }
 
 // scan is a strict reader of one small JSON document that knows where it is.
@@ -75,52 +109,35 @@ func (s *scan) peek() (c byte, ok bool) {
 	return s.in[s.at], true
 }
 
-func (s *scan) request() (*string, error) {
+func (s *scan) request(member func(s *scan, name string) error) error {
 	c, ok := s.peek()
 	if !ok {
-		return nil, scanError("EOF while parsing a value")
+		return scanError("EOF while parsing a value")
 	}
 	if c != '{' {
 		v, err := s.value(0)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if v == "sequence" && strings.TrimSpace(string(s.in)) == "[]" {
-			return nil, scanError(fmt.Sprintf("invalid length 0, expected struct %s with 1 element", s.what))
+			return scanError(fmt.Sprintf("invalid length 0, expected struct %s with 1 element", s.what))
 		}
-		return nil, scanError(fmt.Sprintf("invalid type: %s, expected struct %s", v, s.what))
+		return scanError(fmt.Sprintf("invalid type: %s, expected struct %s", v, s.what))
 	}
-	var version *string
-	var known bool
-	err := s.object(0, func(name string) error {
-		if name != "version" {
-			_, err := s.value(1)
-			return err
-		}
-		if known {
-			return scanError("duplicate field `version`")
-		}
-		known = true
-		c, ok := s.peek()
-		if ok && c == '"' {
-			v, err := s.text()
-			version = &v
-			return err
-		}
-		v, err := s.value(1)
-		if err == nil && v != "null" {
-			return scanError(fmt.Sprintf("invalid type: %s, expected a string", v))
-		}
+	if err := s.object(0, func(name string) error { return member(s, name) }); err != nil {
 		return err
-	})
-	if err != nil {
-		return nil, err
 	}
 	if _, more := s.peek(); more {
 		s.at++
-		return nil, scanError("trailing characters")
+		return scanError("trailing characters")
 	}
-	return version, nil
+	return nil
+}
+
+// skip reads the value of a field that does not matter.
+func (s *scan) skip() error {
+	_, err := s.value(1)
+	return err
 }
 
 // object reads an object and calls member where the value of each name begins.

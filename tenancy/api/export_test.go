@@ -6,9 +6,10 @@ func ParseSubject(subject, prefix string, multi bool) (tenant, lattice, op, app 
 	return t.tenant, t.lattice, string(t.op), t.app, err
 }
 
-// DecodeVersion and Encode let tests see single bodies.
+// DecodeVersion, DecodeNothing and Encode let tests see single bodies.
 var (
 	DecodeVersion = decodeVersion
+	DecodeNothing = decodeNothing
 	Encode        = encode
 )
 

@@ -300,7 +300,7 @@ func (s *Server) delete(ctx context.Context, r *request) any {
 }
 
 func (s *Server) undeploy(ctx context.Context, r *request) any {
-	if _, err := decodeVersion(r.msg.Data, "UndeployModelRequest"); err != nil {
+	if err := decodeNothing(r.msg.Data, "UndeployModelRequest"); err != nil {
 		return refuse(r.op, "Unable to parse undeploy application request: "+err.Error())
 	}
 	was, err := s.cat.Undeploy(ctx, r.key, r.app, r.by)

@@ -133,6 +133,14 @@ func FuzzBody(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		version, err := api.DecodeVersion(body, "X")
+		if nothing := api.DecodeNothing(body, "X"); nothing == nil && len(body) > 0 {
+			var m map[string]json.RawMessage
+			if err := json.Unmarshal(body, &m); err != nil || m == nil {
+				t.Errorf("%q is taken for an object: %v", body, err)
+			}
+		} else if nothing != nil && err == nil {
+			t.Errorf("%q: refused when nothing of it is used: %v", body, nothing)
+		}
 		if err != nil {
 			if !utf8.ValidString(err.Error()) {
 				t.Errorf("%q: the text of the error is not UTF-8", body)

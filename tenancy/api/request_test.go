@@ -365,6 +365,24 @@ func TestLargeHistoriesAndManifestsAreServed(t *testing.T) {
 	}
 }
 
+// TestAnUndeployTakesAnyObject: it has no fields, so none of them can be wrong.
+func TestAnUndeployTakesAnyObject(t *testing.T) {
+	t.Parallel()
+	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{})
+	s.ask(t, "wadm.api.default.model.put", manifestOf("shop", "v1"))
+	const undeploy = "wadm.api.default.model.undeploy.shop"
+	for _, body := range []string{``, `{}`, `{"version":1}`, `{"version":["v1"]}`, `{"version":"v1","version":"v2"}`, `{"non_destructive":true}`} {
+		s.want(t, undeploy, body, `{"result":"acknowledged","message":"Application shop was already undeployed","name":"shop","version":null}`)
+	}
+	for body, detail := range map[string]string{
+		`null`:          `Error(\"invalid type: null, expected struct UndeployModelRequest\", line: 1, column: 4)`,
+		`{"version":x}`: `Error(\"expected value\", line: 1, column: 12)`,
+		`{} {}`:         `Error(\"trailing characters\", line: 1, column: 4)`,
+	} {
+		s.want(t, undeploy, body, `{"message":"Unable to parse undeploy application request: `+detail+`","result":"error"}`)
+	}
+}
+
 func TestOnlyAManifestMayBeLarge(t *testing.T) {
 	t.Parallel()
 	s := serve(t, natstest.Start(t), api.Deps{}, api.Config{})
