@@ -75,8 +75,9 @@ func (p *program) globalFlags(f *pflag.FlagSet) {
 		flag.Usage += " [" + v + "]"
 		flag.Annotations = map[string][]string{variable: {v}}
 	}
-	// Flags of wash that mean nothing here: no JetStream is used, and wash's own
-	// contexts are not read. They are taken so that scripts carry over.
+	// Flags of wash that are known but not offered: --js-domain has no effect, because
+	// 'app' asks servers and not JetStream, so scripts may keep it; --context is refused
+	// with a reason by configure.
 	for _, name := range []string{"context", "js-domain"} {
 		f.Lookup(name).Hidden = true
 	}
@@ -107,8 +108,13 @@ func (p *program) configure(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if old, _ := flags.GetString("context"); old != "" && c.context == "" {
-		c.context = old
+	// A context of wash names server and credentials. Without reading it, or with the
+	// nats tool's context of the same name, a script would deploy somewhere else.
+	if name, _ := flags.GetString("context"); name != "" {
+		return &failure{
+			code: exitUsage, what: fmt.Sprintf("--context %s: contexts of wash are not read", name),
+			hint: "say where to connect with --ctl-host, --ctl-port and --ctl-credsfile, or with a context of the nats tool by --nats-context",
+		}
 	}
 	if c.timeoutMS > 0 && !flags.Changed("timeout") {
 		c.timeout = duration(time.Duration(c.timeoutMS) * time.Millisecond)

@@ -62,6 +62,8 @@ func TestExitCodesWithoutAServer(t *testing.T) {
 		"bad variable":          {args: []string{"app", "list"}, environ: []string{"WASMCLOUD_CTL_PORT=http"}, code: 2, stderr: []string{"WASMCLOUD_CTL_PORT"}},
 		"bad lattice":           {args: []string{"app", "list", "-x", "a.b"}, code: 2, stderr: []string{`--lattice: lattice "a.b"`}},
 		"unknown context":       {args: []string{"app", "list", "--nats-context", "no-such-context-here"}, code: 6, stderr: []string{"no-such-context-here"}},
+		"context of wash":       {args: []string{"app", "list", "-s", empty.URL(), "--context", "prod"}, code: 2, stderr: []string{"--context prod: contexts of wash are not read", "--nats-context"}},
+		"domain of wash":        {args: []string{"app", "list", "-s", empty.URL(), "--js-domain", "hub", "--context", ""}, code: 9, stderr: []string{"no wadm server is listening"}},
 		"unknown command":       {args: []string{"nope"}, code: 2, stderr: []string{`unknown command "nope" for "wadmctl"`}},
 		"unknown app command":   {args: []string{"app", "nope"}, code: 2, stderr: []string{`unknown command "nope" for "wadmctl app"`}},
 		"unknown flag":          {args: []string{"app", "list", "--nope"}, code: 2, stderr: []string{"unknown flag: --nope"}},
@@ -147,6 +149,10 @@ func TestNATSContextsConnect(t *testing.T) {
 	r := call(t.Context(), t, "", nil, "app", "list", "--nats-context", file)
 	if r.code != exitUnreachable || !strings.Contains(r.stderr, "no wadm server is listening") {
 		t.Errorf("exit code %d, %s", r.code, r.stderr)
+	}
+	// wash's flag of a similar name means contexts of its own.
+	if r := call(t.Context(), t, "", nil, "app", "list", "--context", file); r.code != exitUsage {
+		t.Errorf("--context: exit code %d, %s", r.code, r.stderr)
 	}
 	if err := os.WriteFile(file, []byte(strings.Replace(context, "sesame", "wrong", 1)), 0o600); err != nil {
 		t.Fatal(err)

@@ -56,8 +56,9 @@ func (p *program) root() *cobra.Command {
 		Short:   "Deploy applications to wasmCloud lattices with wadm",
 		Long: `Deploys applications to wasmCloud lattices with wadm.
 
-Commands below 'app' behave as those of 'wash app'. Data goes to stdout,
-everything else to stderr.
+Commands below 'app' behave as those of 'wash app' and take its connection flags
+but --context: contexts of wash are not read, --nats-context takes those of the
+nats tool. Data goes to stdout, everything else to stderr.
 
 ` + exitCodesHelp,
 		Args:              arguments(0, 0),
