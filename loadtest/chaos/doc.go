@@ -12,7 +12,9 @@
 //	I1  the ledger: each claim succeeds the one it names, each write is fenced
 //	    by the latest claim, epochs never fall, an epoch has one incarnation
 //	I2  the hosts: no effect of an older epoch after one of a newer, none without
-//	    a stored intent, none twice, nobody else's work touched
+//	    a stored intent, none more often than it was stored (but links and
+//	    configurations, which any host may be asked for a second time when the
+//	    first is silent), nobody else's work touched
 //	I3  every lattice has a living owner soon after the last fault
 //	I5  no event is acknowledged before its commands are stored
 //	I6  nothing moves but by an agreed view, and then no more than must;
@@ -20,7 +22,7 @@
 //	I7  who follows one view computes one ring
 //	I8  few claims are in flight at once, and views are few
 //	I9  afterwards every host is right, everybody holds what the ring gives, and
-//	    no further claim is made
+//	    no further claim is made and no further effect asked for
 //	I10 lattices whose hosts are well do not feel those whose hosts are not
 //
 // The history of claims, as it was seen on the wire, is checked for

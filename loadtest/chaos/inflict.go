@@ -96,7 +96,7 @@ func (r *runner) hurtInstance(ctx context.Context, in *instance, f Fault) {
 		r.restart(in)
 	case StopMidway:
 		if !r.wire.stored(ctx, func(a appended) bool {
-			c, _, ok := r.ledger.Held(a.key, a.epoch)
+			c, ok := r.ledger.Held(a.key, a.epoch)
 			return ok && string(c.Record.Owner) == in.id
 		}) {
 			return

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"wadm/loadtest/simhost"
 	"wadm/shard"
 )
 
@@ -16,6 +17,9 @@ const (
 	// mostBesideBusy is the longest reaction of a lattice that is well while hosts
 	// of others are not. It is generous because the machine is shared.
 	mostBesideBusy = 2 * time.Second
+	// blindness is how long after trouble of NATS the checker may still be without
+	// a subscription. What is made and replaced meanwhile it does not see.
+	blindness = 5 * time.Second
 )
 
 // judge brings everything that was seen together.
@@ -42,7 +46,7 @@ func (r *runner) judge(rep *Report) {
 
 	rep.Violations = append(rep.Violations, r.ledger.Violations()...)
 	rep.Violations = append(rep.Violations, r.wire.check(claims)...)
-	r.judgeHosts(rep)
+	r.judgeHosts(rep, done)
 	r.judgeGaps(rep, done, samples, r.judgeMoves(rep, done, claims))
 	rep.Moved, rep.Least, rep.Partitions = r.wire.moves()
 	for _, in := range append(append([]*instance(nil), r.base...), r.extra...) {
@@ -59,37 +63,75 @@ func (r *runner) judge(rep *Report) {
 }
 
 // judgeHosts looks at everything hosts were asked for (I2).
-func (r *runner) judgeHosts(rep *Report) {
+func (r *runner) judgeHosts(rep *Report, done []happened) {
 	for _, s := range append(append([]*site(nil), r.sites...), r.churning...) {
 		for _, v := range s.sim.Violations() {
 			rep.Violations = append(rep.Violations, fmt.Sprintf("I2: %s: %v, at %s", s.key, v, v.Time.Format("04:05.000")))
 		}
 		rep.Violations = append(rep.Violations, lost(s)...)
-		for _, c := range s.sim.Commands() {
+		asked := s.sim.Commands()
+		for _, c := range asked {
 			rep.Commands++
 			if c.Needless {
 				rep.Needless++
 			}
-			claim, stored, ok := r.ledger.Held(s.key, c.Epoch)
-			seen := ok
-			if !ok {
-				// One that was replaced before the ledger could be read was seen on its way.
-				claim.Record, ok = r.wire.held(s.key, c.Epoch)
-			}
-			switch {
-			case c.Epoch == 0: // said already
-			case !ok:
-				if !r.sawAll() {
-					break // the claim may have been replaced unseen
-				}
-				rep.Violations = append(rep.Violations, fmt.Sprintf("I2: %s: %s of %s under epoch %d, which is no claim", s.key, c.Kind, c.Instance, c.Epoch))
-			case c.Instance != string(claim.Record.Owner):
-				rep.Violations = append(rep.Violations, fmt.Sprintf("I2: %s: %s of %s under epoch %d of %s", s.key, c.Kind, c.Instance, c.Epoch, claim.Record.Owner))
-			case stored == 0 && seen && r.sawAll():
-				rep.Violations = append(rep.Violations, fmt.Sprintf("I2: %s: %s of %s under epoch %d without a stored intent", s.key, c.Kind, c.Instance, c.Epoch))
-			}
+		}
+		rep.Violations = append(rep.Violations, judgeCommands(s.key, asked, r.ledger, r.wire, done)...)
+	}
+}
+
+// judgeCommands holds what the hosts of one lattice were asked for, in order,
+// against what its owners had stored (I2).
+func judgeCommands(key shard.Key, asked []simhost.Record, l *Ledger, w *Wire, done []happened) (bad []string) {
+	intents := map[uint64]map[ask]int{}
+	for _, c := range asked {
+		if c.Epoch == 0 {
+			continue // the hosts said so already
+		}
+		what := func(format string, args ...any) {
+			bad = append(bad, fmt.Sprintf("I2: %s: %s at %s of %s under epoch %d", key, c.Subject, c.Time.Format("04:05.000"), c.Instance, c.Epoch)+fmt.Sprintf(format, args...))
+		}
+		claim, ok := l.Held(key, c.Epoch)
+		if !ok {
+			// One that was replaced before the ledger could be read was seen on its way.
+			claim.Record, ok = w.held(key, c.Epoch)
+		}
+		switch {
+		case !ok && !blindAt(done, c.Time):
+			what(", which is no claim")
+		case ok && c.Instance != string(claim.Record.Owner):
+			what(" of %s", claim.Record.Owner)
+		}
+		a, err := askedOf(c)
+		if err != nil {
+			what(": %v", err)
+			continue
+		}
+		left := intents[c.Epoch]
+		if left == nil {
+			left = l.intended(key, c.Epoch)
+			intents[c.Epoch] = left
+		}
+		// The reader misses no command: it goes on where it was, and they stay for
+		// longer than any trouble lasts.
+		switch n, stored := left[a]; {
+		case !stored:
+			what(" without a stored intent")
+		case n == 0:
+			what(" once more than it was stored")
+		default:
+			left[a]--
 		}
 	}
+	return bad
+}
+
+// blindAt tells whether at t the checker may not have seen what was made and
+// replaced at once.
+func blindAt(done []happened, t time.Time) bool {
+	return slices.ContainsFunc(done, func(d happened) bool {
+		return d.Kind.ofNATS() && !t.Before(d.from) && t.Before(d.to.Add(blindness))
+	})
 }
 
 // lost tells of requests the simulation itself dropped: they prove nothing.
@@ -98,13 +140,6 @@ func lost(s *site) []string {
 		return []string{fmt.Sprintf("the simulated hosts of %s lost %d requests", s.key, n)}
 	}
 	return nil
-}
-
-// sawAll tells whether the checker cannot have missed anything in the ledger.
-func (r *runner) sawAll() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.lastNATS.IsZero()
 }
 
 // moved names a lattice that changed its owner after a fault.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,7 +51,7 @@ type Ledger struct {
 	claims  []Claim
 	heads   map[shard.Key]Claim
 	held    map[epochKey]Claim
-	intents map[epochKey]int
+	intents map[epochKey]map[ask]int
 	writes  int
 	bad     []string
 }
@@ -63,7 +64,7 @@ type epochKey struct {
 
 // NewLedger has read nothing.
 func NewLedger() *Ledger {
-	return &Ledger{heads: map[shard.Key]Claim{}, held: map[epochKey]Claim{}, intents: map[epochKey]int{}}
+	return &Ledger{heads: map[shard.Key]Claim{}, held: map[epochKey]Claim{}, intents: map[epochKey]map[ask]int{}}
 }
 
 // Claim takes a claim's record.
@@ -118,7 +119,17 @@ func (l *Ledger) Write(w Write) {
 	case w.Epoch == head.Seq && head.Record.State != shard.Held:
 		l.fail("%s: write %d under release %d of %s", w.Key, w.Seq, head.Seq, head.Record.Owner)
 	}
-	l.intents[epochKey{w.Key, w.Epoch}] += len(w.Commands)
+	if len(w.Commands) == 0 {
+		return
+	}
+	k := epochKey{w.Key, w.Epoch}
+	if l.intents[k] == nil {
+		l.intents[k] = map[ask]int{}
+	}
+	for _, c := range w.Commands {
+		a := askOf(c)
+		l.intents[k][a] += a.times()
+	}
 }
 
 func (l *Ledger) advance(seq uint64) bool {
@@ -155,13 +166,22 @@ func (l *Ledger) Head(k shard.Key) (Claim, bool) {
 	return c, ok
 }
 
-// Held finds the claim an effect was made under, and how many commands were
-// stored under it.
-func (l *Ledger) Held(k shard.Key, epoch uint64) (c Claim, commands int, ok bool) {
+// Held finds the claim an effect was made under.
+func (l *Ledger) Held(k shard.Key, epoch uint64) (Claim, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c, ok = l.held[epochKey{k, epoch}]
-	return c, l.intents[epochKey{k, epoch}], ok
+	c, ok := l.held[epochKey{k, epoch}]
+	return c, ok
+}
+
+// intended is a copy of how often hosts may be asked for what, by what was stored
+// in an epoch.
+func (l *Ledger) intended(k shard.Key, epoch uint64) map[ask]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := map[ask]int{}
+	maps.Copy(left, l.intents[epochKey{k, epoch}])
+	return left
 }
 
 // follow reads the ledger until ctx ends, through every loss of the subscription.
@@ -223,6 +243,10 @@ func commandsIn(data []byte) []lattice.Command {
 	return cmds
 }
 
+// heartbeat is how often a stream's reader wants to hear something; after two
+// without, it begins anew where it was.
+const heartbeat = time.Second
+
 // followStream calls seen with every message of a stream from its begin on, in
 // order, until ctx ends. After a loss it goes on where it was.
 func followStream(ctx context.Context, js jetstream.JetStream, stream string, subjects []string, seen func(m jetstream.Msg, seq uint64)) {
@@ -235,7 +259,8 @@ func followStream(ctx context.Context, js jetstream.JetStream, stream string, su
 			if err != nil {
 				return err
 			}
-			msgs, err := cons.Messages()
+			// A reader whose consumer went down with its server learns it by the silence.
+			msgs, err := cons.Messages(jetstream.PullHeartbeat(heartbeat))
 			if err != nil {
 				return err
 			}

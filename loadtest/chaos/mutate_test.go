@@ -68,6 +68,8 @@ var mutations = []struct {
 	edits []edit
 	// by is the invariant that must be found broken.
 	by string
+	// kinds are the faults meanwhile; crashes and orderly stops unless given.
+	kinds []chaos.Kind
 }{
 	{
 		name: "the fence is dropped",
@@ -106,6 +108,30 @@ var mutations = []struct {
 `}},
 		by: "I1: ",
 	},
+	{
+		name: "commands are sent that were not stored",
+		edits: []edit{{"scheduler/effects.go", `	err := w.s.deps.Ledger.Append(t.ctx, w.claim, cmds)
+`, `	var err error
+`}},
+		by: "I2: ",
+		// What the checker cannot see while NATS is away must not excuse it.
+		kinds: []chaos.Kind{chaos.NATSRestart},
+	},
+	{
+		name: "only the first command of a decision is stored",
+		edits: []edit{{"scheduler/effects.go", `	err := w.s.deps.Ledger.Append(t.ctx, w.claim, cmds)
+`, `	err := w.s.deps.Ledger.Append(t.ctx, w.claim, cmds[:1])
+`}},
+		by: "I2: ",
+	},
+	{
+		name: "a command is sent twice",
+		edits: []edit{{"scheduler/effects.go", `	r := w.s.deps.Hosts.Send(sctx, w.claim, cmd)
+`, `	w.s.deps.Hosts.Send(sctx, w.claim, cmd)
+	r := w.s.deps.Hosts.Send(sctx, w.claim, cmd)
+`}},
+		by: "I2: ",
+	},
 }
 
 // TestEveryMutationIsFoundOut takes pieces of the protocol away and expects the
@@ -117,7 +143,9 @@ func TestEveryMutationIsFoundOut(t *testing.T) {
 			cfg.Binary = mutant(t, m.edits...)
 			cfg.Seed, cfg.Lattices, cfg.Churning = 1, 6, -1
 			cfg.Duration, cfg.Pause, cfg.Longest = 3*time.Second, time.Second, 2*time.Second
-			cfg.Kinds = []chaos.Kind{chaos.Kill, chaos.Drain}
+			if cfg.Kinds = m.kinds; cfg.Kinds == nil {
+				cfg.Kinds = []chaos.Kind{chaos.Kill, chaos.Drain}
+			}
 			// What is found is found by then; coming to rest is not waited for.
 			cfg.Coverage, cfg.Settle, cfg.Quiet = 3*time.Second, time.Millisecond, time.Millisecond
 			rep := run(t, cfg)

@@ -275,7 +275,11 @@ func (r *runner) cover(ctx context.Context, rep *Report, calm time.Time) {
 func (r *runner) settle(ctx context.Context, rep *Report, calm time.Time) {
 	rest := func() (string, error) {
 		_, _, views := r.wire.view()
-		return fmt.Sprintf("%d claims, %d views", len(r.ledger.Claims()), views), r.unrest(ctx)
+		commands := 0
+		for _, s := range append(append([]*site(nil), r.sites...), r.churning...) {
+			commands += len(s.sim.Commands())
+		}
+		return fmt.Sprintf("%d claims, %d views, %d commands", len(r.ledger.Claims()), views, commands), r.unrest(ctx)
 	}
 	for {
 		before, err := rest()

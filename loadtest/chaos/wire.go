@@ -57,6 +57,7 @@ type Wire struct {
 	resting int // views before everybody leaves
 	rings   map[uint64]*ring.Ring
 	bad     []string
+	subs    []*nats.Subscription
 }
 
 // appended is a message of commands at the time it was seen.
@@ -89,6 +90,7 @@ func (w *Wire) listen(ctx context.Context, wg *sync.WaitGroup, nc *nats.Conn) er
 		if err != nil {
 			return fmt.Errorf("listen to %s: %w", subject, err)
 		}
+		w.subs = append(w.subs, sub)
 		context.AfterFunc(ctx, func() { _ = sub.Unsubscribe() })
 	}
 	if err := nc.Flush(); err != nil {
@@ -105,6 +107,19 @@ func (w *Wire) listen(ctx context.Context, wg *sync.WaitGroup, nc *nats.Conn) er
 		}
 	})
 	return nil
+}
+
+// dropped tells of messages the checker itself was too slow for: then what it saw
+// proves nothing.
+func (w *Wire) dropped() (bad []string) {
+	for _, sub := range w.subs {
+		if n, err := sub.Dropped(); err != nil {
+			bad = append(bad, fmt.Sprintf("the checker does not hear %s any more: %v", sub.Subject, err))
+		} else if n > 0 {
+			bad = append(bad, fmt.Sprintf("the checker lost %d messages of %s", n, sub.Subject))
+		}
+	}
+	return bad
 }
 
 // held finds an answered claim by its epoch.
@@ -303,7 +318,7 @@ func (w *Wire) view() (shard.View, *ring.Ring, int) {
 func (w *Wire) check(claims []Claim) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	bad := slices.Clone(w.bad)
+	bad := append(slices.Clone(w.bad), w.dropped()...)
 	type handling struct {
 		key   shard.Key
 		epoch uint64

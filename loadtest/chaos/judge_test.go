@@ -1,0 +1,155 @@
+package chaos
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"wadm/loadtest/simhost"
+	"wadm/scheduler/lattice"
+	"wadm/shard"
+)
+
+// begin is when made-up records begin.
+var begin = time.Unix(1000, 0)
+
+func at(seconds float64) time.Time {
+	return begin.Add(time.Duration(seconds * float64(time.Second)))
+}
+
+// fault is one that began and ended so many seconds after begin.
+func fault(k Kind, from, to float64) happened {
+	return happened{Fault: Fault{Kind: k}, from: at(from), to: at(to)}
+}
+
+// expect compares violations with what each of them must contain.
+func expect(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d violations, want %d:\n%s", len(got), len(want), strings.Join(got, "\n"))
+	}
+	for i, w := range want {
+		if !strings.Contains(got[i], w) {
+			t.Errorf("violation %d is %q, want %q in it", i, got[i], w)
+		}
+	}
+}
+
+// scale is a command as an owner stores it, scaled the request that arrives.
+func scale(host string, n uint32) lattice.Command {
+	return lattice.Command{Kind: lattice.ScaleComponent, Host: lattice.HostID(host), Workload: "web", Count: n}
+}
+
+func scaled(epoch uint64, by, host, count string) simhost.Record {
+	return simhost.Record{
+		Time: at(10), Host: lattice.HostID(host), Kind: "component.scale", Subject: "wasmbus.ctl.v1.l.component.scale." + host,
+		Body: []byte(`{"component_id":"web","count":` + count + `}`), Epoch: epoch, Instance: by,
+	}
+}
+
+func linked(verb string) simhost.Record {
+	return simhost.Record{
+		Time: at(10), Host: "whoever", Kind: "link." + verb, Subject: "wasmbus.ctl.v1.l.link." + verb,
+		Body: []byte(`{"source_id":"http","target":"web","name":"default","wit_namespace":"wasi","wit_package":"http"}`), Epoch: 5, Instance: "i1",
+	}
+}
+
+func configured(name string) simhost.Record {
+	return simhost.Record{Time: at(10), Host: "whoever", Kind: "config.put", Subject: "wasmbus.ctl.v1.l.config.put." + name, Epoch: 5, Instance: "i1"}
+}
+
+func TestJudgeFindsEveryEffectThatWasNotStored(t *testing.T) {
+	t.Parallel()
+	link := lattice.Command{Kind: lattice.PutLink, Link: &lattice.Link{Source: "http", Target: "web", Namespace: "wasi", Package: "http"}}
+	config := lattice.Command{Kind: lattice.PutConfig, ConfigName: "address"}
+	for name, tc := range map[string]struct {
+		stored []lattice.Command
+		asked  []simhost.Record
+		done   []happened
+		want   []string
+	}{
+		"all stored": {
+			stored: []lattice.Command{scale("a", 1), scale("b", 1), link, config},
+			asked:  []simhost.Record{scaled(5, "i1", "b", "1"), scaled(5, "i1", "a", "1"), linked("put"), configured("address")},
+		},
+		"nothing stored": {
+			asked: []simhost.Record{scaled(5, "i1", "a", "1")},
+			want:  []string{"without a stored intent"},
+		},
+		"another host": {
+			stored: []lattice.Command{scale("b", 1)},
+			asked:  []simhost.Record{scaled(5, "i1", "a", "1")},
+			want:   []string{"without a stored intent"},
+		},
+		"another count": {
+			stored: []lattice.Command{scale("a", 1)},
+			asked:  []simhost.Record{scaled(5, "i1", "a", "0")},
+			want:   []string{"without a stored intent"},
+		},
+		"another verb": {
+			stored: []lattice.Command{link},
+			asked:  []simhost.Record{linked("del")},
+			want:   []string{"without a stored intent"},
+		},
+		"another configuration": {
+			stored: []lattice.Command{config},
+			asked:  []simhost.Record{configured("port")},
+			want:   []string{"without a stored intent"},
+		},
+		"stored in another epoch": {
+			stored: []lattice.Command{scale("a", 1)},
+			asked:  []simhost.Record{scaled(7, "i2", "a", "1")},
+			want:   []string{"without a stored intent"},
+		},
+		"stored once, asked twice": {
+			stored: []lattice.Command{scale("a", 1)},
+			asked:  []simhost.Record{scaled(5, "i1", "a", "1"), scaled(5, "i1", "a", "1")},
+			want:   []string{"once more than it was stored"},
+		},
+		"stored twice, asked twice": {
+			stored: []lattice.Command{scale("a", 1), scale("a", 1)},
+			asked:  []simhost.Record{scaled(5, "i1", "a", "1"), scaled(5, "i1", "a", "1")},
+		},
+		"any host may be asked again, but once": {
+			stored: []lattice.Command{link},
+			asked:  []simhost.Record{linked("put"), linked("put"), linked("put")},
+			want:   []string{"once more than it was stored"},
+		},
+		"trouble of NATS does not excuse it": {
+			asked: []simhost.Record{scaled(5, "i1", "a", "1")},
+			done:  []happened{fault(NATSKill, 9, 11)},
+			want:  []string{"without a stored intent"},
+		},
+		"of another instance": {
+			stored: []lattice.Command{scale("a", 1)},
+			asked:  []simhost.Record{scaled(5, "i2", "a", "1")},
+			want:   []string{"under epoch 5 of i1"},
+		},
+		"no claim": {
+			asked: []simhost.Record{scaled(6, "i1", "a", "1")},
+			want:  []string{"which is no claim", "without a stored intent"},
+		},
+		"no claim, long after trouble of NATS": {
+			asked: []simhost.Record{scaled(6, "i1", "a", "1")},
+			done:  []happened{fault(NATSKill, 1, 4), fault(Cut, 1, 20)},
+			want:  []string{"which is no claim", "without a stored intent"},
+		},
+		"a claim that may have passed unseen": {
+			asked: []simhost.Record{scaled(6, "i1", "a", "1")},
+			done:  []happened{fault(NATSKill, 1, 8)},
+			want:  []string{"without a stored intent"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, k := NewLedger(), shard.Key("t.l")
+			held := func(seq uint64, by shard.MemberID) {
+				l.Claim(Claim{Key: k, Seq: seq, Conditional: true, Record: shard.Record{Owner: by, State: shard.Held}})
+			}
+			held(5, "i1")
+			l.Write(Write{Key: k, Seq: 6, Fence: 5, Epoch: 5, Commands: tc.stored})
+			held(7, "i2")
+			expect(t, judgeCommands(k, tc.asked, l, NewWire(), tc.done), tc.want...)
+		})
+	}
+}
