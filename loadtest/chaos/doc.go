@@ -18,15 +18,15 @@
 //	I3  every lattice has a living owner soon after the last fault
 //	I5  no event is acknowledged before its commands are stored
 //	I6  nothing moves but by an agreed view, and then no more than must;
-//	    nothing at all when only NATS suffers
+//	    nothing at all when only NATS or hosts suffer
 //	I7  who follows one view computes one ring
 //	I8  few claims are in flight at once, and views are few
 //	I9  afterwards every host is right, everybody holds what the ring gives, and
 //	    no further claim is made and no further effect asked for
 //	I10 lattices whose hosts are well do not feel those whose hosts are not
 //
-// The history of claims, as it was seen on the wire, is checked for
-// linearizability besides.
+// No instance ends by itself, whatever is broken around it. The history of claims,
+// as it was seen on the wire, is checked for linearizability besides.
 //
 // Not claimed: that no effect is ever late. An instance that stops between its
 // last check and the socket, for longer than the quarantine, delivers a stale

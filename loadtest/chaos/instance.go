@@ -29,10 +29,10 @@ type instance struct {
 	lives []*process.Process
 	busy  bool // a fault has hold of it
 	// wanted: when the process ends by itself it is started again, as a supervisor
-	// would; restarts counts how often.
-	wanted   bool
-	restarts int
-	watch    func(p *process.Process)
+	// would; fallen are those that did.
+	wanted bool
+	fallen []*process.Process
+	watch  func(p *process.Process)
 }
 
 // commandDeadline of the instances. By default they give hosts minutes; the
@@ -102,7 +102,7 @@ func (in *instance) endedByItself(p *process.Process) bool {
 	if in.proc != p || !in.wanted {
 		return false
 	}
-	in.restarts++
+	in.fallen = append(in.fallen, p)
 	return true
 }
 
@@ -175,6 +175,19 @@ func (in *instance) crashes() []string {
 				break
 			}
 		}
+	}
+	return bad
+}
+
+// ends tells of lives that ended by themselves: no fault gives a reason for it.
+func (in *instance) ends() []string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var bad []string
+	for _, p := range in.fallen {
+		code, err := p.Wait(context.Background()) // it has ended
+		out := p.Output()
+		bad = append(bad, fmt.Sprintf("end: instance %s ended by itself with %d, %v; log:\n%s", in.id, code, err, out[max(0, len(out)-2500):]))
 	}
 	return bad
 }

@@ -14,6 +14,10 @@ const (
 	// aftermath is how long after a fault what happens may still be its doing: a
 	// rejoining member gains weight step by step.
 	aftermath = 30 * time.Second
+	// comeback is how long after a fault of an instance lattices may still move for
+	// it: one that was given up again and again waits up to a minute before it
+	// rejoins.
+	comeback = time.Minute + aftermath
 	// mostBesideBusy is the longest reaction of a lattice that is well while hosts
 	// of others are not. It is generous because the machine is shared.
 	mostBesideBusy = 2 * time.Second
@@ -51,7 +55,9 @@ func (r *runner) judge(rep *Report) {
 	rep.Moved, rep.Least, rep.Partitions = r.wire.moves()
 	for _, in := range append(append([]*instance(nil), r.base...), r.extra...) {
 		rep.Violations = append(rep.Violations, in.crashes()...)
-		rep.Restarts += in.restarts
+		ends := in.ends()
+		rep.Violations = append(rep.Violations, ends...)
+		rep.Restarts += len(ends)
 	}
 	rep.Probes, rep.Claims = len(samples), len(claims)
 	r.ledger.mu.Lock()
@@ -148,9 +154,8 @@ type moved struct {
 	key   shard.Key
 }
 
-// judgeMoves counts changes of owners by the newest fault before them. Where only
-// NATS was in trouble there must be none (I6). One server of several that halts is
-// another matter: to the rest, the instances connected to it are cut off.
+// judgeMoves counts changes of owners by the newest fault before them. Where no
+// instance was in trouble there must be none (I6).
 func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) map[moved]bool {
 	owner, last := map[shard.Key]shard.MemberID{}, map[shard.Key]Claim{}
 	changed := map[moved]bool{}
@@ -161,6 +166,9 @@ func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) map[mo
 		prev := last[c.Key]
 		last[c.Key] = c
 		if c.Record.State != shard.Held {
+			if c.Record.Reason == "left" {
+				delete(owner, c.Key) // undeployed: who gets it next takes it from nobody
+			}
 			continue
 		}
 		before, ok := owner[c.Key]
@@ -168,14 +176,13 @@ func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) map[mo
 		if !ok || before == c.Record.Owner {
 			continue
 		}
-		newest, onlyNATS := -1, true
+		newest, calm := -1, true
 		for i, d := range done {
 			if d.from.After(c.At) {
 				break
 			}
 			newest = i
-			// A member that was given up may come back long afterwards.
-			onlyNATS = onlyNATS && d.Kind.ofNATS() && (d.Kind != NATSStop || r.cfg.Servers == 1)
+			calm = calm && (r.sparesInstances(d.Kind) || c.At.Sub(d.to) > comeback)
 		}
 		if newest < 0 {
 			continue // the start
@@ -189,11 +196,25 @@ func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) map[mo
 			since = prev.At
 		}
 		k.Unowned = append(k.Unowned, c.At.Sub(since))
-		if onlyNATS {
-			rep.Violations = append(rep.Violations, fmt.Sprintf("I6: %s moved from %s to %s at %d although only NATS was in trouble", c.Key, before, c.Record.Owner, c.Seq))
+		if calm {
+			rep.Violations = append(rep.Violations, fmt.Sprintf("I6: %s moved from %s to %s at %d, %s, although no instance was in trouble", c.Key, before, c.Record.Owner, c.Seq, c.At.Format("04:05.000")))
 		}
 	}
 	return changed
+}
+
+// sparesInstances tells the faults that no instance must be given up for. One server
+// of several that halts is another matter than all of NATS: to the rest, the
+// instances connected to it are cut off.
+func (r *runner) sparesInstances(k Kind) bool {
+	switch k {
+	case Busy, Backlog, Churn, NATSKill, NATSRestart:
+		return true
+	case NATSStop:
+		return r.cfg.Servers == 1
+	default:
+		return false
+	}
 }
 
 // judgeGaps attributes the longest gap of each lattice to the newest fault before it.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"wadm/loadtest/process"
 	"wadm/loadtest/simhost"
 	"wadm/scheduler/lattice"
 	"wadm/shard"
@@ -152,4 +153,80 @@ func TestJudgeFindsEveryEffectThatWasNotStored(t *testing.T) {
 			expect(t, judgeCommands(k, tc.asked, l, NewWire(), tc.done), tc.want...)
 		})
 	}
+}
+
+func TestJudgeExpectsNoMoveWhileNoInstanceIsInTrouble(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		servers int
+		done    []happened
+		moves   int // expected violations of a lattice that moves 100 s after begin
+	}{
+		"before the first fault":            {1, []happened{fault(NATSKill, 101, 102)}, 0},
+		"NATS only":                         {1, []happened{fault(NATSKill, 90, 91), fault(NATSRestart, 95, 96), fault(NATSStop, 98, 99)}, 1},
+		"hosts only":                        {1, []happened{fault(Busy, 95, 99), fault(Backlog, 96, 96), fault(Churn, 97, 98)}, 1},
+		"a server of several halts":         {3, []happened{fault(NATSStop, 98, 99)}, 0},
+		"a server of several dies":          {3, []happened{fault(NATSKill, 98, 99)}, 1},
+		"an instance is killed":             {1, []happened{fault(Kill, 99, 101)}, 0},
+		"an instance was killed before":     {1, []happened{fault(Kill, 80, 85), fault(NATSKill, 95, 96)}, 0},
+		"an instance was killed beside":     {1, []happened{fault(NATSKill, 95, 96), fault(Kill, 97, 98), fault(Busy, 98, 99)}, 0},
+		"an instance was killed long since": {1, []happened{fault(Kill, 1, 5), fault(NATSKill, 95, 96)}, 1},
+		"one that comes back late":          {1, []happened{fault(Stop, 1, 12), fault(NATSKill, 95, 96)}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rep := &Report{Kinds: map[Kind]*KindReport{}}
+			for _, d := range tc.done {
+				rep.Kinds[d.Kind] = &KindReport{}
+			}
+			r := &runner{cfg: Config{Servers: tc.servers}, ended: at(200)}
+			claim := func(seq uint64, by shard.MemberID, s shard.ClaimState, reason string, when float64) Claim {
+				return Claim{Key: "t.l", Seq: seq, At: at(when), Record: shard.Record{Owner: by, State: s, Reason: reason}}
+			}
+			r.judgeMoves(rep, tc.done, []Claim{
+				claim(1, "i1", shard.Held, "free", 0), claim(2, "i1", shard.Held, "again", 99.5), claim(3, "i2", shard.Held, "take-over", 100),
+				// How everybody leaves is no movement.
+				claim(4, "i3", shard.Held, "free", 201),
+			})
+			want := make([]string, tc.moves)
+			for i := range want {
+				want[i] = "I6: t.l moved from i1 to i2 at 3"
+			}
+			expect(t, rep.Violations, want...)
+
+			// An undeployed lattice has no owner to move from.
+			rep.Violations = nil
+			r.judgeMoves(rep, tc.done, []Claim{
+				claim(1, "i1", shard.Held, "free", 0), claim(2, "i1", shard.Released, "left", 50), claim(3, "i2", shard.Held, "free", 100),
+			})
+			expect(t, rep.Violations)
+		})
+	}
+}
+
+func TestAnInstanceThatEndsByItselfIsAViolation(t *testing.T) {
+	t.Parallel()
+	start := func(script string) *process.Process {
+		p, err := process.Start(process.Command{Path: "/bin/sh", Args: []string{"-c", script}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Kill)
+		return p
+	}
+	in := &instance{id: "i1", wanted: true}
+	in.proc = start("exec cat /dev/zero >/dev/null")
+	killed := in.proc
+	in.kill()
+	if in.endedByItself(killed) {
+		t.Error("one that was killed counts as ended by itself")
+	}
+	expect(t, in.ends())
+
+	in.proc, in.wanted = start("echo the last word; exit 3"), true
+	<-in.proc.Ended()
+	if !in.endedByItself(in.proc) {
+		t.Error("not taken for ended by itself")
+	}
+	expect(t, in.ends(), "instance i1 ended by itself with 3, <nil>; log:\nthe last word")
 }
