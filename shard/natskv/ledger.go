@@ -111,36 +111,63 @@ func noLimit(n int64) int64 {
 	return n
 }
 
+// Of several instances that make a bucket at once, a server of a cluster tells one
+// that the bucket exists and, asked for it, that it does not: another server is still
+// making it. That is over within underWay; lookAgain is the pause between two looks.
+const (
+	underWay  = 10 * time.Second
+	lookAgain = 50 * time.Millisecond
+)
+
 // ensureBucket creates the bucket or binds to it, as EnsureStream does.
 func ensureBucket(ctx context.Context, js jetstream.JetStream, want jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	for {
-		kv, err := js.KeyValue(ctx, want.Bucket)
-		if errors.Is(err, jetstream.ErrBucketNotFound) {
-			kv, err = js.CreateKeyValue(ctx, want)
-			if errors.Is(err, jetstream.ErrBucketExists) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-				continue
-			}
-		}
-		if err != nil {
+	for began := time.Now(); ; {
+		kv, err := tryBucket(ctx, js, want)
+		switch {
+		case err == nil:
+			return kv, nil
+		case errors.Is(err, ErrDiffers):
+			return nil, fmt.Errorf("bucket %s: %w", want.Bucket, err)
+		case errors.Is(err, jetstream.ErrBucketExists), errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
+			// Somebody was faster.
+		case errors.Is(err, jetstream.ErrStreamNotFound) && time.Since(began) < underWay:
+		default:
 			return nil, fmt.Errorf("ensure bucket %s: %w", want.Bucket, err)
 		}
-		st, err := kv.Status(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("ensure bucket %s: %w", want.Bucket, err)
+		t := time.NewTimer(lookAgain)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, fmt.Errorf("ensure bucket %s: %w: %w", want.Bucket, context.Cause(ctx), err)
 		}
-		have := st.Config()
-		var d []string
-		diff := func(what string, have, want any) {
-			if fmt.Sprint(have) != fmt.Sprint(want) {
-				d = append(d, fmt.Sprintf("%s is %v, want %v", what, have, want))
-			}
-		}
-		diff("history", max(1, have.History), max(1, want.History))
-		diff("TTL", have.TTL, want.TTL)
-		diff("limit marker TTL", have.LimitMarkerTTL, want.LimitMarkerTTL)
-		if len(d) > 0 {
-			return nil, fmt.Errorf("bucket %s: %w: %s", want.Bucket, ErrDiffers, strings.Join(d, "; "))
-		}
-		return kv, nil
 	}
+}
+
+func tryBucket(ctx context.Context, js jetstream.JetStream, want jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	kv, err := js.KeyValue(ctx, want.Bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		kv, err = js.CreateKeyValue(ctx, want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	st, err := kv.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	have := st.Config()
+	var d []string
+	diff := func(what string, have, want any) {
+		if fmt.Sprint(have) != fmt.Sprint(want) {
+			d = append(d, fmt.Sprintf("%s is %v, want %v", what, have, want))
+		}
+	}
+	diff("history", max(1, have.History), max(1, want.History))
+	diff("TTL", have.TTL, want.TTL)
+	diff("limit marker TTL", have.LimitMarkerTTL, want.LimitMarkerTTL)
+	if len(d) > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrDiffers, strings.Join(d, "; "))
+	}
+	return kv, nil
 }
