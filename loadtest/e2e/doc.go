@@ -12,7 +12,8 @@
 // which end with them. One story is told from deploy to undeploy on three hosts
 // that all parts of it share, because real components take long to compile;
 // another on two hosts with two instances of the server, whose owner of the lattice
-// is lost again and again; a third one of an installation that goes over from
-// upstream's server, back and over again. They need Linux and some fifteen minutes
-// on two cores.
+// is lost again and again, each time when hosts have done a part of what was asked
+// for: what they tell and show around the signal has to prove that; a third one of an
+// installation that goes over from upstream's server, back and over again. They need
+// Linux and some fifteen minutes on two cores.
 package e2e
