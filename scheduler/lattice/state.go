@@ -386,6 +386,9 @@ func (s *State) Polled(inv Inventory, sent, now time.Time, ch *Changes) {
 	if h := s.Hosts[inv.Host]; h != nil {
 		at = h.HostTime(sent)
 	}
+	// What the host told in the moment of the question, as far as clocks tell moments
+	// apart, may be newer than the answer.
+	at -= int64(time.Microsecond)
 	s.Inventory(inv, at, now, ch)
 	h := s.Hosts[inv.Host]
 	h.provisional = !h.hasLag
