@@ -118,7 +118,6 @@ func (s *State) touchApp(a *app) {
 		} else {
 			s.dirty.units[sc.workload] = true
 			s.forgive(sc.workload)
-			delete(s.settled, sc.workload)
 			if u := s.units[sc.workload]; u != nil {
 				u.rest = time.Time{}
 			}

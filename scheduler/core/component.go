@@ -224,7 +224,7 @@ func (p *placement) scale(pl *place) {
 	default:
 		reason = fmt.Sprintf("configuration or spread of %s changed", p.u.id.ID)
 	}
-	grows := pl.inst == nil || pl.want > uint64(pl.inst.Max) || !c.sc.sameConfigs(pl.inst)
+	grows := pl.inst == nil || pl.want > uint64(pl.inst.Max) || !c.sc.sameConfigs(pl.inst, p.madeFor(pl))
 	if grows && c.held != "" || p.waiting(pl, c.sc.image) != nil {
 		return
 	}
@@ -244,15 +244,16 @@ func (p *placement) overtaken(pl *place) bool {
 // as the host lets them become.
 func (p *placement) settledAs(pl *place, c *claim) bool {
 	a := pl.inst.Annotations
-	if a[lattice.AnnotationApp] == c.sc.app && a[lattice.AnnotationScaler] == c.sc.id && a[lattice.AnnotationSpread] == c.sp.name {
+	if a[lattice.AnnotationApp] == c.sc.app && a[lattice.AnnotationSpread] == c.sp.name && c.sc.sameConfigs(pl.inst, p.madeFor(pl)) {
+		// The kind of rule may differ; that is no reason to touch what runs.
 		return true
 	}
-	if a[lattice.AnnotationApp] == c.sc.app && a[lattice.AnnotationSpread] == c.sp.name && c.sc.sameConfigs(pl.inst) {
-		// Only the kind of rule differs; that is no reason to touch what runs.
-		return true
-	}
-	return p.s.settled[p.u.id][pl.host.ID] == c.sc.id+"/"+c.sp.name
+	k := p.s.keptBy(p.u.id, pl.host.ID)
+	return k != nil && k.scaler == c.sc.id && k.spread == c.sp.name
 }
+
+// madeFor is the rule whose configuration what runs on a place has.
+func (p *placement) madeFor(pl *place) string { return p.s.madeFor(p.u.id, pl.host.ID, pl.inst) }
 
 // updateImages replaces the code of what runs in place, so that the old one
 // serves until the new one is ready: on one host first, on the others when that
@@ -299,10 +300,10 @@ func (p *placement) updateImages() {
 func (p *placement) update(pl *place) {
 	c := pl.claim
 	id := c.sc.id
-	if !c.sc.sameConfigs(pl.inst) {
+	if made := p.madeFor(pl); !c.sc.sameConfigs(pl.inst, made) {
 		// The update leaves the configuration as it is; the old scaler's id stays on
 		// the instance to say so until a scale command has brought the new one.
-		id = pl.inst.Annotations[lattice.AnnotationScaler]
+		id = made
 	}
 	p.s.issue(lattice.Command{
 		Kind: lattice.UpdateComponent, Host: pl.host.ID, Workload: p.u.id.ID, Image: c.sc.image, Count: pl.inst.Max,

@@ -153,8 +153,8 @@ type State struct {
 	// The same waits by workload.
 	unitBackoff map[lattice.Workload]map[lattice.HostID]*backoff
 	timers      timers
-	// settled notes instances whose annotations the host would not change.
-	settled map[lattice.Workload]map[lattice.HostID]string
+	// kept notes instances whose annotations the host would not change.
+	kept    map[lattice.Workload]map[lattice.HostID]kept
 	queries map[Query]*asked
 	// queryWake is a lower bound of when a question is asked again.
 	queryWake time.Time
@@ -212,8 +212,8 @@ func New(cfg Config) *State {
 		unitFlight: map[lattice.Workload]map[lattice.HostID]*flight{}, appFlight: map[string]map[target]*flight{},
 		overtaken: map[target][]*flight{},
 		backoffs:  map[target]*backoff{}, unitBackoff: map[lattice.Workload]map[lattice.HostID]*backoff{},
-		settled: map[lattice.Workload]map[lattice.HostID]string{},
-		eager:   map[lattice.Workload]bool{}, appUnits: map[string]map[lattice.Workload]bool{},
+		kept:  map[lattice.Workload]map[lattice.HostID]kept{},
+		eager: map[lattice.Workload]bool{}, appUnits: map[string]map[lattice.Workload]bool{},
 		queries: map[Query]*asked{}, recovering: true, looking: map[Query]time.Time{}, retired: map[string]bool{},
 		dirty: dirt{
 			units: map[lattice.Workload]bool{}, links: map[lattice.LinkID]bool{},
@@ -325,6 +325,9 @@ func (s *State) gather(now time.Time) {
 func (s *State) changed(ch *lattice.Changes, now time.Time) {
 	for _, w := range ch.Workloads {
 		s.dirty.units[w] = true
+		if s.obs.Holders(w)[ch.Host] == nil {
+			drop(s.kept, w, ch.Host)
+		}
 	}
 	if ch.Joined || ch.Left {
 		s.listHost(ch.Host)

@@ -304,11 +304,10 @@ func (s *scaler) matchesImage(image string) bool {
 	return image == s.image
 }
 
-// sameConfigs tells from its scaler annotation whether an instance was started
-// with the configuration names wanted now. The id is a hash over image and
-// names, so the wanted names with the running image give it away.
-func (s *scaler) sameConfigs(i *lattice.Instance) bool {
-	have := i.Annotations[lattice.AnnotationScaler]
+// sameConfigs tells from the rule that an instance was made for whether it has the
+// configuration names wanted now. The id is a hash over image and names, so the
+// wanted names with the running image give it away.
+func (s *scaler) sameConfigs(i *lattice.Instance, have string) bool {
 	image := i.Image
 	if s.workload.Provider && lattice.BareImage(i.Image) == lattice.BareImage(s.image) {
 		image = s.image

@@ -110,9 +110,6 @@ func (s *State) forgetHost(id lattice.HostID, had []lattice.Workload) {
 			s.dirty.units[w] = true
 		}
 	}
-	for _, w := range had {
-		drop(s.settled, w, id)
-	}
 	delete(s.queries, Query{Kind: AskInventory, Host: id})
 }
 

@@ -43,9 +43,11 @@ type flight struct {
 	change bool
 	// repeatAt is when a command of a previous owner is sent once more; zero for our own.
 	repeatAt time.Time
-	// accepted: the host has said that it will do it. executed: it has told that it
-	// did, though not yet what came of it.
-	accepted, executed bool
+	// accepted: the host has said that it will do it.
+	accepted bool
+	// executed is the host's time, in nanoseconds since 1970, at which it did it though
+	// it has not yet told what came of it; zero before.
+	executed int64
 	// unclear: until then an event may tell of another command that previous owners
 	// left in doubt.
 	unclear time.Time
@@ -84,7 +86,7 @@ func (s *State) issue(c lattice.Command, change bool, now time.Time) {
 // harm if it happens twice. What someone else runs there by now is left alone.
 func (s *State) repeatable(t target, f *flight, now time.Time) bool {
 	h := s.obs.Hosts[t.Host]
-	if f.repeatAt.IsZero() || now.Before(f.repeatAt) || f.executed || h == nil || h.Silent {
+	if f.repeatAt.IsZero() || now.Before(f.repeatAt) || f.executed != 0 || h == nil || h.Silent {
 		return false
 	}
 	if i := h.Workloads[t.Workload]; i != nil && !i.Managed() {
@@ -364,7 +366,7 @@ func (s *State) confirm(ev lattice.Event, ch *lattice.Changes, now time.Time) {
 	switch ev.Kind {
 	case lattice.HostHeartbeat:
 		if !ch.Stale {
-			s.confirmAll(ev.Host)
+			s.confirmAll(ev.Host, ev.Time.UnixNano())
 		}
 	case lattice.ComponentScaled:
 		s.confirmScaled(ev, now)
@@ -410,19 +412,20 @@ func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
 		s.succeed(t)
 		return
 	}
-	if i := s.obs.Holders(t.Workload)[t.Host]; maps.Equal(i.Annotations, f.cmd.Annotations) {
+	if i := s.obs.Holders(t.Workload)[t.Host]; maps.Equal(i.Annotations, f.cmd.Annotations) && s.keptBy(t.Workload, t.Host) == nil {
 		s.succeed(t)
 		return
 	}
 	// The event of the command before it may say the same, and be a moment older.
 	if h := s.obs.Hosts[t.Host]; h != nil && !now.Before(f.unclear) && ev.Component.Max == f.cmd.Count && ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt) {
-		f.executed = true
+		f.executed = ev.Time.UnixNano()
 	}
 	s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
 }
 
-// confirmAll lands what a host's own inventory shows to be done.
-func (s *State) confirmAll(host lattice.HostID) {
+// confirmAll lands what a host's own inventory shows to be done. at is the host's time
+// of the inventory: one from before an execution does not tell what came of it.
+func (s *State) confirmAll(host lattice.HostID, at int64) {
 	for _, t := range slices.SortedFunc(maps.Keys(s.overtaken), compareTargets) {
 		if t.Host == host {
 			s.overtakenSeen(t)
@@ -434,8 +437,9 @@ func (s *State) confirmAll(host lattice.HostID) {
 			continue
 		}
 		i := s.obs.Holders(t.Workload)[host]
-		if i != nil && f.change && f.cmd.Kind == lattice.ScaleComponent && !maps.Equal(i.Annotations, f.cmd.Annotations) {
-			if !f.executed && !s.keepsConfigs(f, i) {
+		if i != nil && f.change && f.cmd.Kind == lattice.ScaleComponent &&
+			(!maps.Equal(i.Annotations, f.cmd.Annotations) || s.keptBy(t.Workload, t.Host) != nil) {
+			if (f.executed == 0 || at < f.executed) && !s.keepsConfigs(f, i) {
 				// Other configuration names would have changed the annotations too, so
 				// it may be that the command has not been carried out yet.
 				continue
@@ -446,10 +450,43 @@ func (s *State) confirmAll(host lattice.HostID) {
 	}
 }
 
-// settleFor accepts the annotations of an instance as they are: the host saw nothing to
-// change and kept them, and asking again would change nothing.
+// kept says that a host has carried out a command for a rule and kept the annotations
+// of before, since it saw nothing to change.
+type kept struct {
+	// made is the scaler id in the annotations, scaler and spread are the command's.
+	made, scaler, spread string
+}
+
+// settleFor accepts the annotations of an instance as they are after a command: asking
+// again would change nothing.
 func (s *State) settleFor(t target, f *flight) {
-	put(s.settled, t.Workload, t.Host, f.cmd.Annotations[lattice.AnnotationScaler]+"/"+f.cmd.Annotations[lattice.AnnotationSpread])
+	i := s.obs.Holders(t.Workload)[t.Host]
+	if maps.Equal(i.Annotations, f.cmd.Annotations) {
+		drop(s.kept, t.Workload, t.Host)
+		return
+	}
+	put(s.kept, t.Workload, t.Host, kept{
+		made:   i.Annotations[lattice.AnnotationScaler],
+		scaler: f.cmd.Annotations[lattice.AnnotationScaler], spread: f.cmd.Annotations[lattice.AnnotationSpread],
+	})
+}
+
+// keptBy is what is noted of an instance's annotations, nil when they speak for
+// themselves.
+func (s *State) keptBy(w lattice.Workload, host lattice.HostID) *kept {
+	i := s.obs.Holders(w)[host]
+	if k, noted := s.kept[w][host]; noted && i != nil && k.made == i.Annotations[lattice.AnnotationScaler] {
+		return &k
+	}
+	return nil
+}
+
+// madeFor is the id of the rule whose configuration an instance has.
+func (s *State) madeFor(w lattice.Workload, host lattice.HostID, i *lattice.Instance) string {
+	if k := s.keptBy(w, host); k != nil {
+		return k.scaler
+	}
+	return i.Annotations[lattice.AnnotationScaler]
 }
 
 // keepsConfigs tells whether an instance has the configuration names that a
@@ -461,7 +498,7 @@ func (s *State) keepsConfigs(f *flight, i *lattice.Instance) bool {
 	}
 	for _, sc := range u.scalers {
 		if sc.id == f.cmd.Scaler {
-			return sc.sameConfigs(i)
+			return sc.sameConfigs(i, s.madeFor(targetOf(&f.cmd).Workload, f.cmd.Host, i))
 		}
 	}
 	return true

@@ -91,7 +91,7 @@ func (p *placement) outdated(pl *place) bool {
 		return false
 	}
 	sc := pl.claim.sc
-	return !sc.matchesImage(pl.inst.Image) || !sc.sameConfigs(pl.inst)
+	return !sc.matchesImage(pl.inst.Image) || !sc.sameConfigs(pl.inst, p.madeFor(pl))
 }
 
 // runProviders starts and stops. Providers can't be updated in place: where a

@@ -173,7 +173,7 @@ func (s *State) InventoryRead(inv lattice.Inventory, now time.Time) Decision {
 	s.obs.Polled(inv, at, now, &ch)
 	s.spoke(s.obs.Hosts[inv.Host])
 	s.changed(&ch, now)
-	s.confirmAll(inv.Host)
+	s.confirmAll(inv.Host, s.obs.Hosts[inv.Host].HostTime(at))
 	return s.finish(d, now)
 }
 
