@@ -13,8 +13,8 @@ import (
 // and is right stays, growth goes to the places with the fewest instances and
 // shrinkage comes off those with the most.
 func (p *placement) spreadComponents() {
-	var open []*claim
-	for _, c := range p.claims {
+	var open []*demand
+	for _, c := range p.demands {
 		if !c.sc.daemon {
 			open = append(open, c)
 		}
@@ -22,30 +22,30 @@ func (p *placement) spreadComponents() {
 	for _, c := range open {
 		if c.sp.count > 0 && len(c.places) == 0 {
 			p.widen()
-			c.unmet = !p.augment(c, func(o *claim) bool { return len(o.places) > 1 || o.sp.count == 0 })
+			c.unmet = !p.augment(c, func(o *demand) bool { return len(o.places) > 1 || o.sp.count == 0 })
 		}
 	}
-	p.widenClaims(open)
+	p.widenDemands(open)
 	for _, c := range open {
 		p.level(c)
 	}
 }
 
-// widenClaims deals free hosts to the claims that still have to grow, one at a
-// time to the claim with the most instances per host, so that overlapping
+// widenDemands deals free hosts to the demands that still have to grow, one at a
+// time to the demand with the most instances per host, so that overlapping
 // spreads share them evenly.
-func (p *placement) widenClaims(claims []*claim) {
+func (p *placement) widenDemands(demands []*demand) {
 	type growing struct {
-		*claim
+		*demand
 		// deficit is what is missing; it takes that many fresh places at most.
 		deficit, fresh uint64
 		free           []*place
 	}
 	var grow []*growing
 	total := uint64(0)
-	for _, c := range claims {
+	for _, c := range demands {
 		if have := sum(c.places); !c.unmet && have < c.sp.count {
-			g := &growing{claim: c, deficit: c.sp.count - have}
+			g := &growing{demand: c, deficit: c.sp.count - have}
 			for _, pl := range c.places {
 				if pl.cur == 0 {
 					g.fresh++
@@ -56,7 +56,7 @@ func (p *placement) widenClaims(claims []*claim) {
 	}
 	for _, g := range grow {
 		p.widen()
-		g.free = p.free(g.claim, total)
+		g.free = p.free(g.demand, total)
 	}
 	for len(grow) > 0 {
 		slices.SortStableFunc(grow, func(a, b *growing) int {
@@ -64,10 +64,10 @@ func (p *placement) widenClaims(claims []*claim) {
 			return cmp.Compare(b.sp.count*uint64(max(len(a.places), 1)), a.sp.count*uint64(max(len(b.places), 1)))
 		})
 		g := grow[0]
-		for len(g.free) > 0 && g.free[0].claim != nil {
+		for len(g.free) > 0 && g.free[0].demand != nil {
 			g.free = g.free[1:]
 		}
-		if len(g.free) == 0 || g.fresh >= g.deficit || p.exhausted(g.claim) && g.free[0].inst == nil {
+		if len(g.free) == 0 || g.fresh >= g.deficit || p.exhausted(g.demand) && g.free[0].inst == nil {
 			grow = grow[1:]
 			continue
 		}
@@ -76,7 +76,7 @@ func (p *placement) widenClaims(claims []*claim) {
 		} else {
 			g.deficit -= min(g.deficit, pl.cur)
 		}
-		p.give(g.free[0], g.claim)
+		p.give(g.free[0], g.demand)
 	}
 }
 
@@ -87,11 +87,11 @@ func sum(places []*place) (n uint64) {
 	return n
 }
 
-// level sets the wanted count of each of a claim's places: what is missing fills
+// level sets the wanted count of each of a demand's places: what is missing fills
 // the lowest, what is too much comes off the highest. A place with a command in
 // flight, or on which one has failed once, takes part and gets its own later; a
 // silent one stays as it is, and one that keeps failing leaves its share to others.
-func (p *placement) level(c *claim) {
+func (p *placement) level(c *demand) {
 	have := sum(c.places)
 	var open []*place
 	for _, pl := range c.places {
@@ -174,8 +174,8 @@ func (p *placement) runComponents() {
 		if pl.locked || pl.blocked {
 			continue
 		}
-		if pl.claim == nil || pl.want == 0 {
-			if pl.inst != nil && (pl.claim != nil || p.removable()) && p.yields(pl, pl.runs()) {
+		if pl.demand == nil || pl.want == 0 {
+			if pl.inst != nil && (pl.demand != nil || p.removable()) && p.yields(pl, pl.runs()) {
 				p.stopComponent(pl)
 			}
 			continue
@@ -191,8 +191,8 @@ func (p *placement) stopComponent(pl *place) {
 		return
 	}
 	app := pl.inst.App()
-	if pl.claim != nil {
-		app = pl.claim.sc.app
+	if pl.demand != nil {
+		app = pl.demand.sc.app
 	}
 	p.s.issue(lattice.Command{
 		Kind: lattice.ScaleComponent, Host: pl.host.ID, Workload: p.u.id.ID, Image: pl.inst.Image, Count: 0,
@@ -203,7 +203,7 @@ func (p *placement) stopComponent(pl *place) {
 // scale starts what is not there and corrects the count, the configuration names
 // and the annotations of what is.
 func (p *placement) scale(pl *place) {
-	c := pl.claim
+	c := pl.demand
 	if pl.inst != nil && !c.sc.matchesImage(pl.inst.Image) {
 		// A scale command would change what the host reports, not what it runs.
 		return
@@ -219,7 +219,7 @@ func (p *placement) scale(pl *place) {
 		reason = fmt.Sprintf("spread %s wants %d here, nothing runs", c.sp.name, pl.want)
 	case uint64(i.Max) != pl.want:
 		reason = fmt.Sprintf("spread %s wants %d here, %d run", c.sp.name, pl.want, i.Max)
-	case p.settledAs(pl, c):
+	case p.annotatedFor(pl, c):
 		return
 	default:
 		reason = fmt.Sprintf("configuration or spread of %s changed", p.u.id.ID)
@@ -240,9 +240,9 @@ func (p *placement) overtaken(pl *place) bool {
 	return pl.inst != nil && len(p.s.overtaken[target{Host: pl.host.ID, Workload: p.u.id}]) > 0
 }
 
-// settledAs tells whether the annotations of an instance are right, or as right
+// annotatedFor tells whether the annotations of an instance are right, or as right
 // as the host lets them become.
-func (p *placement) settledAs(pl *place, c *claim) bool {
+func (p *placement) annotatedFor(pl *place, c *demand) bool {
 	a := pl.inst.Annotations
 	if a[lattice.AnnotationApp] == c.sc.app && a[lattice.AnnotationSpread] == c.sp.name && c.sc.sameConfigs(pl.inst, p.madeFor(pl)) {
 		// The kind of rule may differ; that is no reason to touch what runs.
@@ -265,7 +265,7 @@ func (p *placement) updateImages() {
 		}
 		var old []*place
 		held, proven, busy, failed := "", false, false, 0
-		for _, c := range p.claims {
+		for _, c := range p.demands {
 			if c.sc != sc {
 				continue
 			}
@@ -298,7 +298,7 @@ func (p *placement) updateImages() {
 }
 
 func (p *placement) update(pl *place) {
-	c := pl.claim
+	c := pl.demand
 	id := c.sc.id
 	if made := p.madeFor(pl); !c.sc.sameConfigs(pl.inst, made) {
 		// The update leaves the configuration as it is; the old scaler's id stays on

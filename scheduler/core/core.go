@@ -359,3 +359,11 @@ func (s *State) changed(ch *lattice.Changes, now time.Time) {
 
 // Recovered tells whether the lattice has been gathered and decisions are made.
 func (s *State) Recovered() bool { return !s.recovering }
+
+// Vacant reports whether there is nothing to act for and nothing to remember: no
+// host, no application, nothing of ours that is left or may come back, and no
+// snapshot to be stored.
+func (s *State) Vacant() bool {
+	return s.desired && !s.recovering && !s.stale && !s.fewer && len(s.hosts)+len(s.apps)+len(s.frozen)+len(s.known)+
+		len(s.units)+len(s.links)+len(s.configs)+len(s.retired)+len(s.flights)+len(s.looking) == 0
+}

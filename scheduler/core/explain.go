@@ -228,10 +228,10 @@ func (s *State) explainUnit(x *ScalerExplanation, sc *scaler, now time.Time) {
 	p.widen()
 	kept := map[lattice.HostID]bool{}
 	for _, pl := range p.list {
-		kept[pl.host.ID] = pl.claim != nil && pl.inst != nil
+		kept[pl.host.ID] = pl.demand != nil && pl.inst != nil
 	}
 	p.spread()
-	for _, c := range p.claims {
+	for _, c := range p.demands {
 		if c.sc != sc {
 			continue
 		}
@@ -250,9 +250,9 @@ func (s *State) explainUnit(x *ScalerExplanation, sc *scaler, now time.Time) {
 	}
 }
 
-// explainPlaces says which hosts a claim uses; kept are those that were used for
-// the same claim before.
-func (p *placement) explainPlaces(y *SpreadExplanation, c *claim, kept map[lattice.HostID]bool) {
+// explainPlaces says which hosts a demand uses; kept are those that were used for
+// the same demand before.
+func (p *placement) explainPlaces(y *SpreadExplanation, c *demand, kept map[lattice.HostID]bool) {
 	places := slices.Clone(c.places)
 	slices.SortFunc(places, func(a, b *place) int { return cmp.Compare(a.host.ID, b.host.ID) })
 	if len(places) > maxExcluded {
@@ -297,15 +297,15 @@ func (p *placement) stateOf(pl *place) PlacementState {
 	return PlaceDiffers
 }
 
-// explainHosts says which hosts a claim does not use, and why.
-func (p *placement) explainHosts(y *SpreadExplanation, c *claim) {
+// explainHosts says which hosts a demand does not use, and why.
+func (p *placement) explainHosts(y *SpreadExplanation, c *demand) {
 	var closest *Exclusion
 	fewest := 0
 	for _, h := range p.s.hosts {
 		missing := h.Lacks(c.sp.labels)
 		if len(missing) == 0 {
 			y.Eligible++
-			if pl := p.places[h.ID]; pl.claim != c {
+			if pl := p.places[h.ID]; pl.demand != c {
 				code, detail := p.excluded(pl, c)
 				y.Excluded = append(y.Excluded, Exclusion{h.ID, code, detail})
 			} else if h.Silent && pl.inst == nil {
@@ -331,16 +331,16 @@ func (p *placement) explainHosts(y *SpreadExplanation, c *claim) {
 	}
 }
 
-// excluded is the reason for which a claim does not use a host with its labels.
-func (p *placement) excluded(pl *place, c *claim) (ExclusionCode, string) {
+// excluded is the reason for which a demand does not use a host with its labels.
+func (p *placement) excluded(pl *place, c *demand) (ExclusionCode, string) {
 	b := p.waiting(pl, c.sc.image)
 	switch {
 	case pl.inst != nil && !pl.inst.Managed():
 		return ExcludedForeign, "runs " + pl.inst.Image + " of someone else"
 	case pl.fl != nil && pl.cur == 0:
 		return ExcludedStopping, ""
-	case pl.claim != nil:
-		return ExcludedOccupied, fmt.Sprintf("by spread %s of application %s", pl.claim.sp.name, pl.claim.sc.app)
+	case pl.demand != nil:
+		return ExcludedOccupied, fmt.Sprintf("by spread %s of application %s", pl.demand.sp.name, pl.demand.sc.app)
 	case pl.inst != nil:
 		return ExcludedOccupied, "by application " + pl.inst.App()
 	case pl.host.Silent:
@@ -352,7 +352,7 @@ func (p *placement) excluded(pl *place, c *claim) (ExclusionCode, string) {
 }
 
 // hint is the smallest change that would help a spread that lacks something.
-func (c *claim) hint(y *SpreadExplanation, closest *Exclusion) string {
+func (c *demand) hint(y *SpreadExplanation, closest *Exclusion) string {
 	if c.held != "" {
 		return ""
 	}

@@ -8,8 +8,8 @@ import (
 	"wadm/scheduler/lattice"
 )
 
-// claim is one spread of one scaler while its unit is being placed.
-type claim struct {
+// demand is one spread of one scaler while its unit is being placed.
+type demand struct {
 	sc *scaler
 	sp *spread
 	// places are the hosts that carry this spread.
@@ -23,12 +23,12 @@ type claim struct {
 	unmet bool
 	// short is the number of instances (or hosts) still missing.
 	short uint64
-	// held says which configuration keeps the claim from starting anything, empty
+	// held says which configuration keeps the demand from starting anything, empty
 	// when none does.
 	held string
 }
 
-func (c *claim) eligible(h *lattice.Host) bool { return h.Has(c.sp.labels) }
+func (c *demand) eligible(h *lattice.Host) bool { return h.Has(c.sp.labels) }
 
 // place is one host in the placement of a unit.
 type place struct {
@@ -41,7 +41,7 @@ type place struct {
 	locked bool
 	// blocked: what is on the host is not ours to replace.
 	blocked bool
-	claim   *claim
+	demand  *demand
 	// want is the count decided on.
 	want uint64
 	// load is the number of all workloads on the host, and of those on their way.
@@ -52,10 +52,10 @@ type place struct {
 
 // placement is one evaluation of a unit.
 type placement struct {
-	s      *State
-	u      *unit
-	now    time.Time
-	claims []*claim
+	s       *State
+	u       *unit
+	now     time.Time
+	demands []*demand
 	// places finds the place of a host.
 	places map[lattice.HostID]*place
 	// list has the places in the order of their hosts, unless unsorted.
@@ -66,7 +66,7 @@ type placement struct {
 	// fl and waits are what is in flight and what has to wait, by host.
 	fl    map[lattice.HostID]*flight
 	waits map[lattice.HostID]*backoff
-	// widened: every host that fits a claim has its place, not only those that hold
+	// widened: every host that fits a demand has its place, not only those that hold
 	// something.
 	widened bool
 	// balances are drawn up when something is to go for the first time.
@@ -83,7 +83,7 @@ func newPlacement(s *State, u *unit, now time.Time) *placement {
 // spared: what fails on two is likely to fail everywhere.
 const maxFailing = 2
 
-// gather sorts what runs under the claims it belongs to.
+// gather sorts what runs under the demands it belongs to.
 func (p *placement) gather() {
 	for _, sc := range p.u.scalers {
 		if sc.fixed != nil {
@@ -91,11 +91,11 @@ func (p *placement) gather() {
 		}
 		held := p.s.unready(sc.app, sc.configs)
 		for i := range sc.spreads {
-			p.claims = append(p.claims, &claim{sc: sc, sp: &sc.spreads[i], held: held})
+			p.demands = append(p.demands, &demand{sc: sc, sp: &sc.spreads[i], held: held})
 		}
 	}
 	// What may not start anything takes no host from what may.
-	slices.SortStableFunc(p.claims, func(a, b *claim) int { return cmp.Compare(boolRank(a.held != ""), boolRank(b.held != "")) })
+	slices.SortStableFunc(p.demands, func(a, b *demand) int { return cmp.Compare(boolRank(a.held != ""), boolRank(b.held != "")) })
 	p.fl, p.waits = p.s.unitFlight[p.u.id], p.s.unitBackoff[p.u.id]
 	holders := p.s.obs.Holders(p.u.id)
 	p.slab = make([]place, 0, len(holders)+len(p.fl))
@@ -109,7 +109,7 @@ func (p *placement) gather() {
 	}
 	for _, pl := range p.inOrder() {
 		if c := p.belongs(pl); c != nil {
-			c.places, pl.claim = append(c.places, pl), c
+			c.places, pl.demand = append(c.places, pl), c
 		}
 	}
 }
@@ -149,7 +149,7 @@ func (p *placement) at(h *lattice.Host) *place {
 	return pl
 }
 
-// widen brings in all hosts that fit a claim: needed only when something has to
+// widen brings in all hosts that fit a demand: needed only when something has to
 // be placed.
 func (p *placement) widen() {
 	if p.widened {
@@ -160,7 +160,7 @@ func (p *placement) widen() {
 	for _, h := range p.s.hosts {
 		if pl := p.places[h.ID]; pl != nil {
 			all = append(all, pl)
-		} else if slices.ContainsFunc(p.claims, func(c *claim) bool { return c.eligible(h) }) {
+		} else if slices.ContainsFunc(p.demands, func(c *demand) bool { return c.eligible(h) }) {
 			all = append(all, p.at(h))
 		}
 	}
@@ -176,9 +176,9 @@ func (p *placement) inOrder() []*place {
 	return p.list
 }
 
-// belongs finds the claim that what runs on a place was started for, if the
+// belongs finds the demand that what runs on a place was started for, if the
 // host still carries its labels.
-func (p *placement) belongs(pl *place) *claim {
+func (p *placement) belongs(pl *place) *demand {
 	ann := map[string]string(nil)
 	switch {
 	case pl.fl != nil && pl.fl.cmd.Annotations != nil:
@@ -189,9 +189,9 @@ func (p *placement) belongs(pl *place) *claim {
 	if ann == nil || pl.cur == 0 {
 		return nil
 	}
-	var best *claim
+	var best *demand
 	score := 0
-	for _, c := range p.claims {
+	for _, c := range p.demands {
 		if !c.eligible(pl.host) || c.sp.name != ann[lattice.AnnotationSpread] || c.sc.app != ann[lattice.AnnotationApp] {
 			continue
 		}
@@ -206,9 +206,9 @@ func (p *placement) belongs(pl *place) *claim {
 	return best
 }
 
-// usable tells whether a claim may start something new on a place.
-func (p *placement) usable(pl *place, c *claim) bool {
-	return pl.claim == nil && pl.inst == nil && !pl.blocked && !pl.locked && p.waiting(pl, c.sc.image) == nil
+// usable tells whether a demand may start something new on a place.
+func (p *placement) usable(pl *place, c *demand) bool {
+	return pl.demand == nil && pl.inst == nil && !pl.blocked && !pl.locked && p.waiting(pl, c.sc.image) == nil
 }
 
 // flying is what is in flight to a place by now.
@@ -223,16 +223,16 @@ func (p *placement) waiting(pl *place, image string) *backoff {
 	return b
 }
 
-// adoptable tells whether something of the claim's application that belongs to
-// no claim runs here. What another application started under the same id goes
+// adoptable tells whether something of the demand's application that belongs to
+// no demand runs here. What another application started under the same id goes
 // first: a host would keep its annotations.
-func (pl *place) adoptable(c *claim) bool {
-	return pl.claim == nil && pl.inst != nil && !pl.blocked && !pl.locked && pl.cur > 0 && pl.inst.App() == c.sc.app
+func (pl *place) adoptable(c *demand) bool {
+	return pl.demand == nil && pl.inst != nil && !pl.blocked && !pl.locked && pl.cur > 0 && pl.inst.App() == c.sc.app
 }
 
 // daemons gives every eligible host to the first daemon spread that wants it.
 func (p *placement) daemons() {
-	for _, c := range p.claims {
+	for _, c := range p.demands {
 		if !c.sc.daemon {
 			continue
 		}
@@ -243,10 +243,10 @@ func (p *placement) daemons() {
 				continue
 			}
 			anyHost = true
-			if pl.adoptable(c) || pl.claim == nil && pl.inst == nil && !pl.blocked && !pl.host.Silent {
+			if pl.adoptable(c) || pl.demand == nil && pl.inst == nil && !pl.blocked && !pl.host.Silent {
 				p.give(pl, c)
 			}
-			if pl.claim == c {
+			if pl.demand == c {
 				pl.want = c.sp.count
 				if p.u.id.Provider {
 					pl.want = min(pl.want, 1)
@@ -256,9 +256,9 @@ func (p *placement) daemons() {
 			case c.sp.count == 0:
 			case p.u.id.Provider && pl.inst != nil && !pl.inst.Managed():
 				c.foreign++
-			case pl.claim == nil && pl.blocked && pl.inst != nil && !pl.locked, pl.claim != nil && pl.claim.sc.app != c.sc.app:
+			case pl.demand == nil && pl.blocked && pl.inst != nil && !pl.locked, pl.demand != nil && pl.demand.sc.app != c.sc.app:
 				c.taken++
-			case pl.claim == nil:
+			case pl.demand == nil:
 				c.short++
 			}
 		}
@@ -266,7 +266,7 @@ func (p *placement) daemons() {
 	}
 }
 
-// better orders places for a claim's new work: what already runs there first,
+// better orders places for a demand's new work: what already runs there first,
 // then a place where nothing has failed, then the least loaded host.
 func better(a, b *place) int {
 	return cmp.Or(
@@ -282,9 +282,9 @@ func boolRank(b bool) int {
 	return 0
 }
 
-// exhausted tells whether so many of a claim's hosts wait after its image has failed
+// exhausted tells whether so many of a demand's hosts wait after its image has failed
 // there that none is tried until fewer do: those that remain would get all the work.
-func (p *placement) exhausted(c *claim) bool {
+func (p *placement) exhausted(c *demand) bool {
 	n := 0
 	for id, b := range p.waits {
 		if b.image != c.sc.image || !p.now.Before(b.next) {
@@ -299,12 +299,12 @@ func (p *placement) exhausted(c *claim) bool {
 	return false
 }
 
-// wary tells whether a claim's image has lately failed on so many hosts that only
+// wary tells whether a demand's image has lately failed on so many hosts that only
 // those are tried again. The next host is tried when it has failed on each of them
 // twice as often as there are of them: since the waits double, a bad image gets
 // around ever more slowly, and bad hosts don't keep the work from the good ones
 // for ever. Hosts count on which there is, or will be, a next try.
-func (p *placement) wary(c *claim) bool {
+func (p *placement) wary(c *demand) bool {
 	hosts, least := 0, 0
 	for id, b := range p.waits {
 		pl := p.places[id]
@@ -320,14 +320,14 @@ func (p *placement) wary(c *claim) bool {
 	return hosts >= maxFailing && least < 2*hosts
 }
 
-// tried tells whether a claim's image has failed on a place.
-func (p *placement) tried(pl *place, c *claim) bool {
+// tried tells whether a demand's image has failed on a place.
+func (p *placement) tried(pl *place, c *demand) bool {
 	b := p.waits[pl.host.ID]
 	return b != nil && b.image == c.sc.image
 }
 
-// free lists up to n places that could take a claim's next instance, best first.
-func (p *placement) free(c *claim, n uint64) []*place {
+// free lists up to n places that could take a demand's next instance, best first.
+func (p *placement) free(c *demand, n uint64) []*place {
 	var out []*place
 	few, wary := n < uint64(len(p.list)/8), p.wary(c)
 	for _, pl := range p.list {
@@ -352,27 +352,27 @@ func (p *placement) free(c *claim, n uint64) []*place {
 	return out
 }
 
-// give hands a place to a claim.
-func (p *placement) give(pl *place, c *claim) {
-	if o := pl.claim; o != nil {
+// give hands a place to a demand.
+func (p *placement) give(pl *place, c *demand) {
+	if o := pl.demand; o != nil {
 		o.places = slices.DeleteFunc(o.places, func(x *place) bool { return x == pl })
 	}
-	c.places, pl.claim = append(c.places, pl), c
+	c.places, pl.demand = append(c.places, pl), c
 }
 
 // augment finds the shortest chain of moves that gives c one more place: a free
-// one, one of a claim that has more than it needs, or one of a claim that can
-// move on in turn. It reports whether there is one; a claim for which there is
+// one, one of a demand that has more than it needs, or one of a demand that can
+// move on in turn. It reports whether there is one; a demand for which there is
 // none cannot be satisfied together with those before it. Applications that share
 // an id don't take places from each other.
-func (p *placement) augment(c *claim, spare func(*claim) bool) bool {
+func (p *placement) augment(c *demand, spare func(*demand) bool) bool {
 	type step struct {
 		pl   *place
-		from *claim
+		from *demand
 	}
-	came := map[*claim]step{}
-	seen := map[*claim]bool{c: true}
-	for queue := []*claim{c}; len(queue) > 0; queue = queue[1:] {
+	came := map[*demand]step{}
+	seen := map[*demand]bool{c: true}
+	for queue := []*demand{c}; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
 		finish := func(pl *place) bool {
 			for x := at; ; {
@@ -388,7 +388,7 @@ func (p *placement) augment(c *claim, spare func(*claim) bool) bool {
 			return finish(free[0])
 		}
 		for _, pl := range p.inOrder() {
-			o := pl.claim
+			o := pl.demand
 			if o == nil || seen[o] || o.sc.daemon || o.sc.app != at.sc.app || pl.locked || pl.blocked || !at.eligible(pl.host) {
 				continue
 			}

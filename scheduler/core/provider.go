@@ -11,10 +11,10 @@ import (
 // spreadProviders chooses hosts for the provider spread scalers. A provider runs
 // at most once on a host; one that someone else runs counts, and is left alone.
 func (p *placement) spreadProviders() {
-	needs := func(c *claim) uint64 {
+	needs := func(c *demand) uint64 {
 		return c.sp.count - min(c.sp.count, uint64(len(c.places))+c.foreign)
 	}
-	for _, c := range p.claims {
+	for _, c := range p.demands {
 		if c.sc.daemon {
 			continue
 		}
@@ -24,7 +24,7 @@ func (p *placement) spreadProviders() {
 			}
 		}
 	}
-	for _, c := range p.claims {
+	for _, c := range p.demands {
 		if c.sc.daemon || needs(c) == 0 {
 			continue
 		}
@@ -39,22 +39,22 @@ func (p *placement) spreadProviders() {
 			p.give(pl, c)
 		}
 		for needs(c) > 0 && !p.exhausted(c) {
-			if !p.augment(c, func(o *claim) bool { return uint64(len(o.places))+o.foreign > o.sp.count }) {
+			if !p.augment(c, func(o *demand) bool { return uint64(len(o.places))+o.foreign > o.sp.count }) {
 				break
 			}
 		}
 	}
-	for _, c := range p.claims {
+	for _, c := range p.demands {
 		if !c.sc.daemon {
 			p.chooseProviders(c)
 		}
 	}
 }
 
-// chooseProviders sets want for the places of a claim: the right ones stay, too
+// chooseProviders sets want for the places of a demand: the right ones stay, too
 // many go. What runs, even if it is outdated, goes only for what runs already:
 // a start that is under way may take long, and fail.
-func (p *placement) chooseProviders(c *claim) {
+func (p *placement) chooseProviders(c *demand) {
 	keep := c.sp.count - min(c.sp.count, c.foreign)
 	worth := func(pl *place) int {
 		switch {
@@ -87,10 +87,10 @@ func (p *placement) chooseProviders(c *claim) {
 // outdated tells whether a running provider must be replaced: another image, or
 // started with other configuration names, which are fixed at its start.
 func (p *placement) outdated(pl *place) bool {
-	if pl.inst == nil || pl.claim == nil || !pl.inst.Managed() {
+	if pl.inst == nil || pl.demand == nil || !pl.inst.Managed() {
 		return false
 	}
-	sc := pl.claim.sc
+	sc := pl.demand.sc
 	return !sc.matchesImage(pl.inst.Image) || !sc.sameConfigs(pl.inst, p.madeFor(pl))
 }
 
@@ -99,7 +99,7 @@ func (p *placement) outdated(pl *place) bool {
 // the old one is stopped and started again; one at a time in either case, and
 // none is stopped for what could not be started where it can be tried again.
 func (p *placement) runProviders() {
-	for _, c := range p.claims {
+	for _, c := range p.demands {
 		if c.sc.fixed == nil {
 			p.replaceProviders(c)
 		}
@@ -109,18 +109,18 @@ func (p *placement) runProviders() {
 			continue
 		}
 		switch {
-		case pl.claim == nil || pl.want == 0:
-			if pl.inst != nil && (pl.claim != nil || p.removable()) && p.yields(pl, 1) {
+		case pl.demand == nil || pl.want == 0:
+			if pl.inst != nil && (pl.demand != nil || p.removable()) && p.yields(pl, 1) {
 				p.stopProvider(pl, p.stopReason(pl))
 			}
-		case pl.inst == nil && pl.claim.held == "":
-			p.startProvider(pl, pl.claim, fmt.Sprintf("spread %s wants it here, it does not run", pl.claim.sp.name))
+		case pl.inst == nil && pl.demand.held == "":
+			p.startProvider(pl, pl.demand, fmt.Sprintf("spread %s wants it here, it does not run", pl.demand.sp.name))
 		}
 	}
 }
 
-// replaceProviders moves one step towards a claim without outdated providers.
-func (p *placement) replaceProviders(c *claim) {
+// replaceProviders moves one step towards a demand without outdated providers.
+func (p *placement) replaceProviders(c *demand) {
 	var old *place
 	proven := false
 	for _, pl := range c.places {
@@ -162,9 +162,9 @@ func (p *placement) replaceProviders(c *claim) {
 	}
 }
 
-// hasFailed tells whether the last start of a claim's image with its configuration
+// hasFailed tells whether the last start of a demand's image with its configuration
 // has failed, however long ago, on a host that is free to try it again.
-func (p *placement) hasFailed(c *claim) bool {
+func (p *placement) hasFailed(c *demand) bool {
 	for id, b := range p.waits {
 		h := p.s.obs.Hosts[id]
 		if b.scaler == c.sc.id && h != nil && c.eligible(h) && h.Workloads[p.u.id] == nil {
@@ -174,7 +174,7 @@ func (p *placement) hasFailed(c *claim) bool {
 	return false
 }
 
-func (p *placement) startProvider(pl *place, c *claim, reason string) {
+func (p *placement) startProvider(pl *place, c *demand, reason string) {
 	if p.waiting(pl, c.sc.image) != nil {
 		return
 	}
@@ -191,8 +191,8 @@ func (p *placement) stopProvider(pl *place, reason string) {
 		return
 	}
 	app := pl.inst.App()
-	if pl.claim != nil {
-		app = pl.claim.sc.app
+	if pl.demand != nil {
+		app = pl.demand.sc.app
 	}
 	p.s.issue(lattice.Command{
 		Kind: lattice.StopProvider, Host: pl.host.ID, Workload: p.u.id.ID,

@@ -19,6 +19,7 @@ type snapshot struct {
 	Configs []snapshotConfig    `json:"configs,omitempty"`
 	Hosts   []lattice.Inventory `json:"hosts,omitempty"`
 }
+
 type snapshotLink struct {
 	ID    lattice.LinkID `json:"id"`
 	Owner string         `json:"owner"`

@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -64,14 +65,14 @@ func (p *placement) report() {
 func (p *placement) wants() []*spread {
 	var all, some []*spread
 	moves := false
-	for _, c := range p.claims {
+	for _, c := range p.demands {
 		all = append(all, c.sp)
 		lacks := c.unmet || c.short > 0
 		if lacks || c.sc.daemon {
 			some = append(some, c.sp)
 		}
 		moves = moves || slices.ContainsFunc(p.list, func(pl *place) bool {
-			return pl.claim == c && !p.right(pl) || lacks && pl.claim != nil && pl.claim != c && c.eligible(pl.host)
+			return pl.demand == c && !p.right(pl) || lacks && pl.demand != nil && pl.demand != c && c.eligible(pl.host)
 		})
 	}
 	if moves {
@@ -88,7 +89,7 @@ func (p *placement) reportScaler(sc *scaler) {
 	var failures, errs []string
 	held, moving, unhealthy, outstanding := "", 0, 0, false
 	var waiting []string
-	for _, c := range p.claims {
+	for _, c := range p.demands {
 		if c.sc != sc {
 			continue
 		}
@@ -136,9 +137,9 @@ func (p *placement) reportScaler(sc *scaler) {
 			}
 		}
 	}
-	// A failure on a host that carries no claim now, because the start did not work.
+	// A failure on a host that carries no demand now, because the start did not work.
 	for id := range p.s.unitBackoff[p.u.id] {
-		if pl := p.places[id]; outstanding && (pl == nil || pl.claim == nil) {
+		if pl := p.places[id]; outstanding && (pl == nil || pl.demand == nil) {
 			if b := p.failed(id, sc); b != nil {
 				errs = append(errs, b.reason)
 			}
@@ -190,10 +191,10 @@ func (p *placement) leftover(sc *scaler) string {
 	}
 	hosts := 0
 	for _, pl := range p.list {
-		if pl.claim != nil || pl.inst == nil || pl.blocked && pl.fl == nil || pl.inst.App() != sc.app {
+		if pl.demand != nil || pl.inst == nil || pl.blocked && pl.fl == nil || pl.inst.App() != sc.app {
 			continue
 		}
-		if !slices.ContainsFunc(p.claims, func(c *claim) bool { return c.sc.app == sc.app && c.eligible(pl.host) }) {
+		if !slices.ContainsFunc(p.demands, func(c *demand) bool { return c.sc.app == sc.app && c.eligible(pl.host) }) {
 			return fmt.Sprintf(textIneligible, noun)
 		}
 		hosts++
@@ -214,21 +215,21 @@ func (p *placement) failed(id lattice.HostID, sc *scaler) *backoff {
 	return b
 }
 
-// right tells whether what runs on a place is what its claim wants there.
+// right tells whether what runs on a place is what its demand wants there.
 func (p *placement) right(pl *place) bool {
-	c := pl.claim
+	c := pl.demand
 	if pl.inst == nil || c == nil {
 		return false
 	}
 	if p.u.id.Provider {
 		return pl.want > 0 && !p.outdated(pl)
 	}
-	return uint64(pl.inst.Max) == pl.want && c.sc.matchesImage(pl.inst.Image) && p.settledAs(pl, c)
+	return uint64(pl.inst.Max) == pl.want && c.sc.matchesImage(pl.inst.Image) && p.annotatedFor(pl, c)
 }
 
-// soon says what an unmet claim waits for, when it is only a matter of time: an
+// soon says what an unmet demand waits for, when it is only a matter of time: an
 // eligible host where a start has failed, that is silent or being cleared.
-func (p *placement) soon(c *claim) string {
+func (p *placement) soon(c *demand) string {
 	for _, pl := range p.inOrder() {
 		if !c.eligible(pl.host) {
 			continue
@@ -239,14 +240,14 @@ func (p *placement) soon(c *claim) string {
 		if pl.host.Silent {
 			return fmt.Sprintf("Waiting for host %s, which does not answer", pl.host.ID)
 		}
-		if pl.fl != nil && pl.claim == nil {
+		if pl.fl != nil && pl.demand == nil {
 			return fmt.Sprintf("Waiting for host %s to be cleared", pl.host.ID)
 		}
 	}
 	return ""
 }
 
-func unmetText(c *claim, sc *scaler, right uint64) string {
+func unmetText(c *demand, sc *scaler, right uint64) string {
 	switch {
 	case sc.daemon:
 		return fmt.Sprintf("Could not satisfy daemonscaler %s for %s, 0 eligible hosts found.", c.sp.name, sc.image)
@@ -364,3 +365,6 @@ func (s *State) Republish(apps []string) {
 		s.dirty.apps[name] = true
 	}
 }
+
+// RepublishAll is Republish for every application whose status was told.
+func (s *State) RepublishAll() { s.Republish(slices.Collect(maps.Keys(s.published))) }

@@ -83,7 +83,7 @@ func (s *State) overdue(t target, f *flight, now time.Time) {
 		f.askAt = f.deadline
 	case late && f.accepted && f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count > 0 && s.done(t, f):
 		// Its event was lost, or seems older than it for the host's clock.
-		s.settleFor(t, f)
+		s.keepAnnotations(t, f)
 		s.succeed(t)
 		return
 	case late:

@@ -59,7 +59,7 @@ func (s *State) evalUnit(id lattice.Workload, now time.Time) {
 	}
 }
 
-// spread decides on the hosts and counts of every claim.
+// spread decides on the hosts and counts of every demand.
 func (p *placement) spread() {
 	p.daemons()
 	if p.u.id.Provider {

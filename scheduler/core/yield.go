@@ -28,7 +28,7 @@ func sharesOf(app, spread string) [2]share {
 // what one host runs does not stand in for another.
 func (p *placement) weigh() map[share]*balance {
 	all := map[share]*balance{}
-	for _, c := range p.claims {
+	for _, c := range p.demands {
 		if c.sc.daemon {
 			continue
 		}
@@ -51,7 +51,7 @@ func (p *placement) weigh() map[share]*balance {
 		}
 	}
 	for _, pl := range p.inOrder() {
-		if pl.inst == nil || !pl.inst.Managed() || pl.claim != nil && pl.claim.sc.daemon {
+		if pl.inst == nil || !pl.inst.Managed() || pl.demand != nil && pl.demand.sc.daemon {
 			continue
 		}
 		n := pl.runs()
@@ -71,8 +71,8 @@ func (p *placement) weigh() map[share]*balance {
 // shares are the balances that what runs on a place has a part in.
 func (pl *place) shares() [2]share {
 	app, spread := pl.inst.App(), pl.inst.Annotations[lattice.AnnotationSpread]
-	if pl.claim != nil {
-		spread = pl.claim.sp.name
+	if pl.demand != nil {
+		spread = pl.demand.sp.name
 	}
 	return sharesOf(app, spread)
 }
@@ -93,7 +93,7 @@ func (p *placement) yields(pl *place, n uint64) bool {
 	shares := pl.shares()
 	whole, own := p.balances[shares[0]], p.balances[shares[1]]
 	t := whole
-	if pl.claim == nil && own != nil {
+	if pl.demand == nil && own != nil {
 		t = own
 	}
 	if t != nil && t.coming && t.running < t.wanted+n {
