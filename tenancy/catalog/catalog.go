@@ -145,25 +145,7 @@ func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Catalog, err
 		MaxBytes:       cfg.MaxBytes,
 		LimitMarkerTTL: cfg.MarkerTTL,
 	}
-	kv, err := js.KeyValue(ctx, cfg.Bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		if cfg.Expected {
-			return nil, fmt.Errorf("open bucket %s: %w", cfg.Bucket, ErrLost)
-		}
-		kv, err = js.CreateKeyValue(ctx, want)
-		if errors.Is(err, jetstream.ErrLimitMarkerTTLNotSupported) {
-			// Servers before 2.11: markers stay for ever, which costs space only.
-			want.LimitMarkerTTL = 0
-			kv, err = js.CreateKeyValue(ctx, want)
-		}
-		if errors.Is(err, jetstream.ErrBucketExists) {
-			kv, err = js.KeyValue(ctx, cfg.Bucket)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", cfg.Bucket, err)
-	}
-	stream, err := js.Stream(ctx, "KV_"+cfg.Bucket)
+	kv, stream, err := open(ctx, js, &want, cfg.Expected)
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", cfg.Bucket, err)
 	}
@@ -192,6 +174,48 @@ func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Catalog, err
 	}
 	c.index.init()
 	return c, nil
+}
+
+// Of several instances that make the bucket at once, a server of a cluster tells one
+// that it exists and, asked for it, that it does not: another server is still making
+// it. That is over within underWay; lookAgain is the pause between two looks.
+const (
+	underWay  = 10 * time.Second
+	lookAgain = 50 * time.Millisecond
+)
+
+// open binds to the bucket, or makes it when it is missing and may be. Servers that
+// cannot expire markers change want.
+func open(ctx context.Context, js jetstream.JetStream, want *jetstream.KeyValueConfig, expected bool) (jetstream.KeyValue, jetstream.Stream, error) {
+	for began := time.Now(); ; {
+		kv, err := js.KeyValue(ctx, want.Bucket)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			if expected {
+				return nil, nil, ErrLost
+			}
+			kv, err = js.CreateKeyValue(ctx, *want)
+			if errors.Is(err, jetstream.ErrLimitMarkerTTLNotSupported) {
+				// Servers before 2.11: markers stay for ever, which costs space only.
+				want.LimitMarkerTTL = 0
+				kv, err = js.CreateKeyValue(ctx, *want)
+			}
+		}
+		var stream jetstream.Stream
+		if err == nil {
+			stream, err = js.Stream(ctx, "KV_"+want.Bucket)
+		}
+		madeByAnother := errors.Is(err, jetstream.ErrBucketExists) || errors.Is(err, jetstream.ErrStreamNotFound)
+		if !madeByAnother || time.Since(began) >= underWay {
+			return kv, stream, err
+		}
+		t := time.NewTimer(lookAgain)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
 }
 
 func differences(want jetstream.KeyValueConfig, have jetstream.StreamConfig) string {
