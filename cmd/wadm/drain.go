@@ -26,7 +26,7 @@ func (s *server) runUntilTold(ctx context.Context, d deps) error {
 	var asked atomic.Bool
 	g, gctx := errgroup.WithContext(listening)
 	g.Go(func() error {
-		return part(gctx, "drain requests", natskv.ServeDrain(gctx, d.NATS.Conn, shard.MemberID(d.Config.InstanceID), func() natskv.DrainReply {
+		return part(gctx, "drain requests", natskv.ServeDrain(gctx, d.NATS.Conn, shard.MemberID(d.Config.InstanceID), heardBy(d.Config), func() natskv.DrainReply {
 			r := natskv.DrainReply{Held: s.scheduler.Owned(), Already: asked.Swap(true) || running.Err() != nil}
 			stop(errDrained)
 			return r

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
+	"wadm/config"
 	"wadm/scheduler"
 	"wadm/scheduler/core"
 	"wadm/telemetry"
@@ -30,10 +31,16 @@ type explainer struct {
 	nc        *nats.Conn
 	scheduler *scheduler.Scheduler
 	instance  string
-	// inboxes are the first words of further subjects that may be answered to; see
-	// [api.IsInbox].
-	inboxes []string
-	log     *slog.Logger
+	// heard tells whether whoever waits on a subject may be answered.
+	heard func(reply string) bool
+	log   *slog.Logger
+}
+
+// heardBy tells whether another instance, or a tool, that waits on a subject may be
+// answered.
+func heardBy(cfg config.Config) func(reply string) bool {
+	prefixes := append(cfg.API.Inboxes(), cfg.NATS.InboxPrefix)
+	return func(reply string) bool { return api.IsInbox(reply, prefixes...) }
 }
 
 // explanation is the answer: the core's, and who gave it.
@@ -117,7 +124,7 @@ func (e *explainer) run(ctx context.Context) error {
 // is deaf, as another one will reply.
 func (e *explainer) answer(ctx context.Context, m *nats.Msg) {
 	key, err := tenancy.ParseToken(strings.TrimPrefix(m.Subject, explainSubject))
-	if err != nil || !api.IsInbox(m.Reply, e.inboxes...) {
+	if err != nil || !e.heard(m.Reply) {
 		return
 	}
 	app, err := tenancy.ParseApp(string(m.Data))

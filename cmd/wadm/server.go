@@ -123,7 +123,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 			natsconn.Kept{Name: statusStream, MayCountAnew: true, Made: s.scheduler.RepeatStatuses},
 		)
 	}
-	s.explainer = &explainer{nc: nc.Conn, scheduler: s.scheduler, instance: cfg.InstanceID, inboxes: append(cfg.API.Inboxes(), cfg.NATS.InboxPrefix), log: log}
+	s.explainer = &explainer{nc: nc.Conn, scheduler: s.scheduler, instance: cfg.InstanceID, heard: heardBy(cfg), log: log}
 	if s.fleet, err = shard.New(s.refusals.watch(store.Ports()), shard.FleetConfig{
 		Instance: shard.MemberID(cfg.InstanceID), Version: version, StopLimit: cfg.DrainTimeout, Log: log,
 	}); err != nil {

@@ -167,8 +167,10 @@ func RequestDrain(ctx context.Context, nc *nats.Conn, id shard.MemberID) (DrainR
 }
 
 // ServeDrain answers requests to drain the instance id with what drain returns,
-// until ctx ends. drain must return at once; it may be called many times.
-func ServeDrain(ctx context.Context, nc *nats.Conn, id shard.MemberID, drain func() DrainReply) error {
+// until ctx ends. drain must return at once; it may be called many times. Only who
+// waits on a subject that inbox knows is heard: an answer to any other would let the
+// caller publish in our name.
+func ServeDrain(ctx context.Context, nc *nats.Conn, id shard.MemberID, inbox func(subject string) bool, drain func() DrainReply) error {
 	msgs := make(chan *nats.Msg, 16)
 	sub, err := nc.ChanSubscribe(drainSubject(id), msgs)
 	if err != nil {
@@ -180,8 +182,8 @@ func ServeDrain(ctx context.Context, nc *nats.Conn, id shard.MemberID, drain fun
 		case <-ctx.Done():
 			return nil
 		case m := <-msgs:
-			if m.Reply == "" {
-				continue // whoever orders this wants to know
+			if !inbox(m.Reply) {
+				continue // none at all: whoever orders this wants to know
 			}
 			r := drain()
 			r.Instance = id

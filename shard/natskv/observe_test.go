@@ -3,6 +3,7 @@ package natskv_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,7 +95,8 @@ func TestAnInstanceIsAskedToDrainByItsName(t *testing.T) {
 	done := make(chan error, 1)
 	asked := 0
 	go func() {
-		done <- natskv.ServeDrain(serving, nc, "a", func() natskv.DrainReply { asked++; return natskv.DrainReply{Held: 7, Already: asked > 1} })
+		inbox := func(s string) bool { return strings.HasPrefix(s, "_INBOX.") }
+		done <- natskv.ServeDrain(serving, nc, "a", inbox, func() natskv.DrainReply { asked++; return natskv.DrainReply{Held: 7, Already: asked > 1} })
 	}()
 	var r natskv.DrainReply
 	var err error
@@ -106,11 +108,17 @@ func TestAnInstanceIsAskedToDrainByItsName(t *testing.T) {
 	if err != nil || r != (natskv.DrainReply{Instance: "a", Held: 7}) {
 		t.Errorf("got %+v, %v", r, err)
 	}
+	if err := nc.PublishRequest("wadm.sys.a.drain", "wasmbus.ctl.v1.default.host.stop.N", nil); err != nil {
+		t.Fatal(err)
+	}
 	if r, err = natskv.RequestDrain(ctx, nc, "a"); err != nil || !r.Already {
 		t.Errorf("asked again: %+v, %v", r, err)
 	}
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	if asked != 2 {
+		t.Errorf("drained %d times, of which 2 by somebody with an inbox", asked)
 	}
 }
