@@ -28,6 +28,9 @@ type Host struct {
 	// Silent: the host missed a heartbeat or left a request unanswered. It is
 	// given no new work until it speaks.
 	Silent bool
+	// unread: it is known from an earlier owner only, and silent until it has told
+	// itself what it runs.
+	unread bool
 	// Refusals counts consecutive requests that nobody listened to, Refused is when
 	// the last one counted was.
 	Refusals int
@@ -102,7 +105,7 @@ func (h *Host) Lacks(labels map[string]string) []string {
 
 // seen notes a sign of life.
 func (h *Host) seen(now time.Time) {
-	h.LastSeen, h.Silent, h.Refusals = now, false, 0
+	h.LastSeen, h.Silent, h.Refusals = now, h.unread, 0
 }
 
 // heard notes an event of the host and learns the offset of its clock. A late

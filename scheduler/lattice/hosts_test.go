@@ -196,3 +196,23 @@ func TestAClockThatIsSetBackABitHidesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestAHostOfAnEarlierOwnerIsUsedWhenItHasTold: what it was known to run may be
+// seconds old, and an event tells of one thing only.
+func TestAHostOfAnEarlierOwnerIsUsedWhenItHasTold(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	st := lattice.NewState()
+	st.Restore(lattice.Inventory{Host: "H"}, begin)
+	runs := lattice.Component{ID: "c", Image: "i", Max: 1}
+	now := begin.Add(time.Second)
+	ch := st.Fold(lattice.Event{Kind: lattice.ComponentScaled, Host: "H", Time: now, Component: runs}, now)
+	if !ch.AskInventory || ch.Woke || !st.Hosts["H"].Silent {
+		t.Errorf("after an event: %+v, silent %v", ch, st.Hosts["H"].Silent)
+	}
+	now = now.Add(time.Second)
+	ch = st.Fold(lattice.Event{Kind: lattice.HostHeartbeat, Host: "H", Time: now, Inventory: lattice.Inventory{Host: "H", Components: []lattice.Component{runs}}}, now)
+	if ch.AskInventory || !ch.Woke || st.Hosts["H"].Silent {
+		t.Errorf("after its list: %+v, silent %v", ch, st.Hosts["H"].Silent)
+	}
+}

@@ -186,7 +186,7 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 	at := ev.Time.UnixNano()
 	h := s.Hosts[ev.Host]
 	if h != nil {
-		ch.Woke = h.Silent
+		ch.Woke = h.Silent && !h.unread
 		h.heard(at, now)
 	} else if gone, ok := s.left[ev.Host]; ok && at <= gone.at && now.Sub(gone.when) < remembered && ev.ofHost() {
 		// Delivered once more, it must not bring the host back.
@@ -280,8 +280,9 @@ func (s *State) Fold(ev Event, now time.Time) Changes {
 	case ComponentScaleFailed, ProviderStartFailed, HealthCheckStatus, LinkSetFailed:
 		// Outcomes of commands and repetitions: nothing about the lattice changed.
 	}
-	if h == nil && ch.Host != "" && !ch.Joined && s.Hosts[ev.Host] == nil && ev.Kind != HostStopped {
-		// Someone nobody has seen join speaks: learn the rest from the host itself.
+	if h == nil && ch.Host != "" && !ch.Joined && s.Hosts[ev.Host] == nil && ev.Kind != HostStopped || h != nil && h.unread && s.Hosts[ev.Host] == h {
+		// Someone speaks whom nobody has seen join, or only an earlier owner has: learn
+		// the rest from the host itself.
 		ch.AskInventory = true
 	}
 	slices.SortFunc(ch.Workloads, Workload.Compare)
@@ -332,6 +333,7 @@ func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
 		ch.Joined, ch.Back = true, was && now.Sub(gone.when) < remembered
 	}
 	ch.Woke = ch.Woke || h.Silent
+	h.unread = false
 	h.seen(now)
 	if at >= h.labelsAt {
 		if !maps.Equal(h.Labels, inv.Labels) {
@@ -396,11 +398,12 @@ func (s *State) Polled(inv Inventory, sent, now time.Time, ch *Changes) {
 }
 
 // Restore adds a host as an earlier owner knew it. It counts as silent until it
-// speaks, and whatever it says is newer.
+// tells what it runs, and whatever it says is newer.
 func (s *State) Restore(inv Inventory, now time.Time) {
 	var ch Changes
 	s.Inventory(inv, 0, now, &ch)
-	s.Hosts[inv.Host].Silent = true
+	h := s.Hosts[inv.Host]
+	h.Silent, h.unread = true, true
 }
 
 // Remove forgets a host and everything it ran.
