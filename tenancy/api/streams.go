@@ -86,13 +86,7 @@ func (s *Server) streamConfigs(tenant tenancy.Tenant) []jetstream.StreamConfig {
 // it nothing could be published. With a tenant, the subjects are the tenant's too.
 func (s *Server) ensureStreams(ctx context.Context, tenant tenancy.Tenant) error {
 	for _, want := range s.streamConfigs(tenant) {
-		stream, err := s.js.Stream(ctx, want.Name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			stream, err = s.js.CreateStream(ctx, want)
-			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-				stream, err = s.js.Stream(ctx, want.Name)
-			}
-		}
+		stream, err := s.openStream(ctx, want)
 		if err != nil {
 			return fmt.Errorf("open stream %s: %w", want.Name, s.cause(err, want.Name))
 		}
@@ -118,6 +112,20 @@ func (s *Server) ensureStreams(ctx context.Context, tenant tenancy.Tenant) error
 		}
 	}
 	return nil
+}
+
+// openStream binds to a stream, or makes it.
+func (s *Server) openStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	for {
+		st, err := s.js.Stream(ctx, want.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			st, err = s.js.CreateStream(ctx, want)
+		}
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return st, err
+		}
+		// Somebody was faster; another server of a cluster may not know it yet.
+	}
 }
 
 // cause is why a request about a stream failed with err.
