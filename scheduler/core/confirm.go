@@ -138,12 +138,13 @@ func (s *State) confirmAll(host lattice.HostID, at int64) {
 		i := s.obs.Holders(t.Workload)[host]
 		if i != nil && f.change && f.cmd.Kind == lattice.ScaleComponent &&
 			(!maps.Equal(i.Annotations, f.cmd.Annotations) || s.keptBy(t.Workload, t.Host) != nil) {
-			if (f.executed == 0 || at < f.executed) && !s.keepsConfigs(f, i) {
-				// Other configuration names would have changed the annotations too, so
-				// it may be that the command has not been carried out yet.
+			// Other configuration names would have changed the annotations too: while they
+			// are wanted it may be that the command has not been carried out yet.
+			if rule := s.ruleOf(f); f.executed != 0 && at >= f.executed || rule != nil && rule.sameConfigs(i, s.madeFor(t.Workload, t.Host, i)) {
+				s.keepAnnotations(t, f)
+			} else if rule != nil {
 				continue
 			}
-			s.keepAnnotations(t, f)
 		}
 		s.succeed(t)
 	}
@@ -188,19 +189,16 @@ func (s *State) madeFor(w lattice.Workload, host lattice.HostID, i *lattice.Inst
 	return i.Annotations[lattice.AnnotationScaler]
 }
 
-// keepsConfigs tells whether an instance has the configuration names that a
-// command asked for, as far as that is known.
-func (s *State) keepsConfigs(f *flight, i *lattice.Instance) bool {
-	u := s.units[targetOf(&f.cmd).Workload]
-	if u == nil {
-		return true
-	}
-	for _, sc := range u.scalers {
-		if sc.id == f.cmd.Scaler {
-			return sc.sameConfigs(i, s.madeFor(targetOf(&f.cmd).Workload, f.cmd.Host, i))
+// ruleOf is the rule that a command was sent for, nil when it is not wanted any more.
+func (s *State) ruleOf(f *flight) *scaler {
+	if u := s.units[targetOf(&f.cmd).Workload]; u != nil {
+		for _, sc := range u.scalers {
+			if sc.id == f.cmd.Scaler {
+				return sc
+			}
 		}
 	}
-	return true
+	return nil
 }
 
 // done tells whether the observed state shows what a command asked for.
