@@ -338,10 +338,10 @@ func (w *worker) event(ctx context.Context, d Delivery) error {
 func (w *worker) tick(ctx context.Context) error {
 	now := w.now()
 	if !w.saveAt.IsZero() && !now.Before(w.saveAt) {
-		w.saveAt = time.Time{}
 		if err := w.save(ctx, w.state.Snapshot()); err != nil {
 			return err
 		}
+		w.saveAt = time.Time{}
 	}
 	return w.decide(ctx, causeTimer, func(st *core.State, now time.Time) (core.Decision, error) { return st.Tick(now), nil })
 }

@@ -60,8 +60,9 @@ func (p *placement) widenDemands(demands []*demand) {
 	}
 	for len(grow) > 0 {
 		slices.SortStableFunc(grow, func(a, b *growing) int {
-			// a.count/len(a.places) against b.count/len(b.places), without division.
-			return cmp.Compare(b.sp.count*uint64(max(len(a.places), 1)), a.sp.count*uint64(max(len(b.places), 1)))
+			// Held ones last; a.count/len(a.places) against b.count/len(b.places), without
+			// division.
+			return cmp.Or(cmp.Compare(boolRank(a.held != ""), boolRank(b.held != "")), cmp.Compare(b.sp.count*uint64(max(len(a.places), 1)), a.sp.count*uint64(max(len(b.places), 1))))
 		})
 		g := grow[0]
 		for len(g.free) > 0 && g.free[0].demand != nil {

@@ -30,7 +30,7 @@ func (s *State) Reply(c lattice.Command, r lattice.Reply, now time.Time) Decisio
 	switch r.Outcome {
 	case lattice.Accepted:
 		f.accepted = true
-		if c.Kind == lattice.StopProvider {
+		if c.Kind == lattice.StopProvider || f.executed != 0 {
 			s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
 		}
 	case lattice.Refused:
@@ -116,7 +116,7 @@ func (s *State) confirmScaled(ev lattice.Event, now time.Time) {
 		return
 	}
 	// The event of the command before it may say the same, and be a moment older.
-	if h := s.obs.Hosts[t.Host]; h != nil && !now.Before(f.unclear) && ev.Component.Max == f.cmd.Count && ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt) {
+	if h := s.obs.Hosts[t.Host]; h != nil && ev.Component.Max == f.cmd.Count && ev.Time.UnixNano() > h.HostTime(f.cmd.SentAt) {
 		f.executed = ev.Time.UnixNano()
 	}
 	s.ask(Query{Kind: AskInventory, Host: t.Host}, now)
@@ -139,10 +139,11 @@ func (s *State) confirmAll(host lattice.HostID, at int64) {
 		if i != nil && f.change && f.cmd.Kind == lattice.ScaleComponent &&
 			(!maps.Equal(i.Annotations, f.cmd.Annotations) || s.keptBy(t.Workload, t.Host) != nil) {
 			// Other configuration names would have changed the annotations too: while they
-			// are wanted it may be that the command has not been carried out yet.
-			if rule := s.ruleOf(f); f.executed != 0 && at >= f.executed || rule != nil && rule.sameConfigs(i, s.madeFor(t.Workload, t.Host, i)) {
+			// are wanted it may be that the command has not been carried out yet. Only what
+			// the host has accepted can have been.
+			if f.accepted && f.executed != 0 && at >= f.executed || s.asWanted(t, f) {
 				s.keepAnnotations(t, f)
-			} else if rule != nil {
+			} else if s.ruleOf(f) != nil {
 				continue
 			}
 		}
@@ -157,9 +158,10 @@ type kept struct {
 	made, scaler, spread string
 }
 
-// keepAnnotations accepts the annotations of an instance as they are after a command: asking
-// again would change nothing.
+// keepAnnotations accepts the annotations of an instance as they are after a command:
+// asking again would change nothing.
 func (s *State) keepAnnotations(t target, f *flight) {
+	s.fewer = true
 	i := s.obs.Holders(t.Workload)[t.Host]
 	if maps.Equal(i.Annotations, f.cmd.Annotations) {
 		drop(s.kept, t.Workload, t.Host)
@@ -181,12 +183,31 @@ func (s *State) keptBy(w lattice.Workload, host lattice.HostID) *kept {
 	return nil
 }
 
-// madeFor is the id of the rule whose configuration an instance has.
+// pruneKept forgets the notes of an earlier owner that are about nothing any more.
+func (s *State) pruneKept() {
+	for w, on := range s.kept {
+		for host := range on {
+			if s.keptBy(w, host) == nil {
+				drop(s.kept, w, host)
+			}
+		}
+	}
+}
+
+// madeFor is the id of the rule whose configuration an instance has, as far as its
+// annotations and what is noted of them tell.
 func (s *State) madeFor(w lattice.Workload, host lattice.HostID, i *lattice.Instance) string {
 	if k := s.keptBy(w, host); k != nil {
 		return k.scaler
 	}
 	return i.Annotations[lattice.AnnotationScaler]
+}
+
+// asWanted tells whether an instance has the configuration names that a command asked
+// for, while they are wanted.
+func (s *State) asWanted(t target, f *flight) bool {
+	rule, i := s.ruleOf(f), s.obs.Holders(t.Workload)[t.Host]
+	return rule != nil && rule.sameConfigs(i, s.madeFor(t.Workload, t.Host, i))
 }
 
 // ruleOf is the rule that a command was sent for, nil when it is not wanted any more.

@@ -92,9 +92,10 @@ type Decision struct {
 	// Stale: the stored snapshot no longer tells what the hosts run. It should be
 	// stored again within seconds, to spare a successor some questions.
 	Stale bool
-	// Fewer: the stored snapshot calls something ours that is gone. It should be
-	// stored again soon, or a successor looks for it and, should someone else put the
-	// same again, takes that for ours.
+	// Fewer: the stored snapshot calls something ours that is gone, or does not tell of
+	// annotations that a host has kept. It should be stored again soon, or a successor
+	// looks for what is gone and, should someone else put the same again, takes that
+	// for ours.
 	Fewer bool
 	// Resolved lists commands whose outcome is now known.
 	Resolved []string
@@ -325,15 +326,16 @@ func (s *State) gather(now time.Time) {
 func (s *State) changed(ch *lattice.Changes, now time.Time) {
 	for _, w := range ch.Workloads {
 		s.dirty.units[w] = true
-		if s.obs.Holders(w)[ch.Host] == nil {
+		if _, noted := s.kept[w][ch.Host]; noted && s.keptBy(w, ch.Host) == nil {
 			drop(s.kept, w, ch.Host)
+			s.fewer = true
 		}
 	}
 	if ch.Joined || ch.Left {
 		s.listHost(ch.Host)
 	}
 	if ch.Left {
-		s.forgetHost(ch.Host, ch.Workloads)
+		s.forgetHost(ch.Host)
 	}
 	if ch.Joined || ch.Left || ch.Labels || ch.Woke {
 		s.hostsChanged(ch, now)

@@ -21,6 +21,7 @@ func (s *State) finish(d *Decision, now time.Time) Decision {
 	}
 	if s.recovering && s.started && s.gathered() {
 		s.recovering = false
+		s.pruneKept()
 		s.everythingDirty()
 	}
 	if !s.recovering {

@@ -96,10 +96,10 @@ func (s *State) landAll(id lattice.HostID) {
 	}
 }
 
-// forgetHost forgets a host that is gone and had these workloads. What is in
+// forgetHost forgets a host that is gone. What is in
 // flight to it stays: should it only have been busy, it does everything when it
 // is back.
-func (s *State) forgetHost(id lattice.HostID, had []lattice.Workload) {
+func (s *State) forgetHost(id lattice.HostID) {
 	delete(s.roll, id)
 	for w, on := range s.unitBackoff {
 		if on[id] == nil {

@@ -46,9 +46,6 @@ type flight struct {
 	// executed is the host's time, in nanoseconds since 1970, at which it did it though
 	// it has not yet told what came of it; zero before.
 	executed int64
-	// unclear: until then an event may tell of another command that previous owners
-	// left in doubt.
-	unclear time.Time
 }
 
 // backoff is the wait after failures of a target.
@@ -84,7 +81,7 @@ func (s *State) issue(c lattice.Command, change bool, now time.Time) {
 // harm if it happens twice. What someone else runs there by now is left alone.
 func (s *State) repeatable(t target, f *flight, now time.Time) bool {
 	h := s.obs.Hosts[t.Host]
-	if f.repeatAt.IsZero() || now.Before(f.repeatAt) || f.executed != 0 || h == nil || h.Silent {
+	if f.repeatAt.IsZero() || now.Before(f.repeatAt) || h == nil || h.Silent {
 		return false
 	}
 	if i := h.Workloads[t.Workload]; i != nil && !i.Managed() {
@@ -220,11 +217,8 @@ func (s *State) adopt(c lattice.Command, now time.Time) {
 		s.out.Resolved = append(s.out.Resolved, c.ID)
 		return
 	}
-	if before := s.flights[t]; before != nil {
-		f.unclear = deadline
-		if before.cmd.Kind == lattice.UpdateComponent {
-			s.overtake(t, before)
-		}
+	if before := s.flights[t]; before != nil && before.cmd.Kind == lattice.UpdateComponent {
+		s.overtake(t, before)
 	}
 	s.fly(t, f)
 }

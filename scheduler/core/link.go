@@ -19,8 +19,9 @@ type linkTarget struct {
 	owner string
 	// made: we put it, or took it over, so it is ours to delete.
 	made bool
-	// unsure: it or another one of its key has been deleted; a list will tell which.
-	unsure bool
+	// unsure: it or another one of its key has been deleted. A list that does not show
+	// it tells, one that does counts when it was asked for then or later. Zero when sure.
+	unsure time.Time
 	// late: until then a command without a prompt answer may still be carried out.
 	// Zero once the links have been listed after that.
 	late time.Time
@@ -109,7 +110,8 @@ func (s *State) evalLink(id lattice.LinkID, now time.Time) {
 	}
 	t := target{Link: id}
 	have, there := s.obs.Links[id]
-	busy := l.unsure || s.nobody() || s.flights[t] != nil || s.waiting(t, "", now) != nil
+	s.lookAfter(Query{Kind: AskLinks}, l.unsure)
+	busy := !l.unsure.IsZero() || s.nobody() || s.flights[t] != nil || s.waiting(t, "", now) != nil
 	switch {
 	case l.want == nil && s.frozen[l.owner]:
 		return
@@ -263,7 +265,7 @@ func (s *State) linkDeleted(id lattice.LinkID, now time.Time) {
 	for _, other := range s.linkKeys[keyOf(id)] {
 		_, there := s.obs.Links[other]
 		// What no list shows yet may be there all the same.
-		if l := s.links[other]; other == id || !there && (l == nil || l.late.IsZero()) {
+		if l := s.links[other]; other == id || !there && (l == nil || l.late.IsZero() && s.flights[target{Link: other}] == nil) {
 			continue
 		}
 		alone = false
@@ -276,7 +278,7 @@ func (s *State) linkDeleted(id lattice.LinkID, now time.Time) {
 		return
 	}
 	if l := s.links[id]; l != nil {
-		l.unsure = true
+		l.unsure = until
 	}
 	delete(s.linkChanged, id)
 	s.lookFirst(target{Link: id}, until)
@@ -311,8 +313,11 @@ func (s *State) LinksListed(links []lattice.Link, now time.Time) Decision {
 		}
 	}
 	links = slices.Collect(maps.Values(listed))
-	for _, l := range s.links {
-		if l.unsure = false; !asked.Before(l.late) {
+	for id, l := range s.links {
+		if _, shown := listed[id]; !shown || !asked.Before(l.unsure) {
+			l.unsure = time.Time{}
+		}
+		if !asked.Before(l.late) {
 			l.late = time.Time{}
 		}
 	}

@@ -189,14 +189,18 @@ func (p *placement) belongs(pl *place) *demand {
 	if ann == nil || pl.cur == 0 {
 		return nil
 	}
+	app, spread, scaler := ann[lattice.AnnotationApp], ann[lattice.AnnotationSpread], ann[lattice.AnnotationScaler]
+	if k := p.s.keptBy(p.u.id, pl.host.ID); k != nil && pl.fl == nil {
+		spread, scaler = k.spread, k.scaler
+	}
 	var best *demand
 	score := 0
 	for _, c := range p.demands {
-		if !c.eligible(pl.host) || c.sp.name != ann[lattice.AnnotationSpread] || c.sc.app != ann[lattice.AnnotationApp] {
+		if !c.eligible(pl.host) || c.sp.name != spread || c.sc.app != app {
 			continue
 		}
 		n := 1
-		if c.sc.id == ann[lattice.AnnotationScaler] {
+		if c.sc.id == scaler {
 			n = 2
 		}
 		if n > score {
@@ -243,7 +247,7 @@ func (p *placement) daemons() {
 				continue
 			}
 			anyHost = true
-			if pl.adoptable(c) || pl.demand == nil && pl.inst == nil && !pl.blocked && !pl.host.Silent {
+			if pl.adoptable(c) || c.held == "" && pl.demand == nil && pl.inst == nil && !pl.blocked && !pl.host.Silent {
 				p.give(pl, c)
 			}
 			if pl.demand == c {

@@ -17,6 +17,7 @@ type snapshot struct {
 	Apps    []string            `json:"apps"`
 	Links   []snapshotLink      `json:"links,omitempty"`
 	Configs []snapshotConfig    `json:"configs,omitempty"`
+	Kept    []snapshotKept      `json:"kept,omitempty"`
 	Hosts   []lattice.Inventory `json:"hosts,omitempty"`
 }
 
@@ -30,6 +31,16 @@ type snapshotConfig struct {
 	Owner     string             `json:"owner"`
 	Workloads []lattice.Workload `json:"workloads,omitempty"`
 	Links     []lattice.LinkID   `json:"links,omitempty"`
+}
+
+// snapshotKept says for which rule an instance runs although its annotations name
+// another one; see kept.
+type snapshotKept struct {
+	Workload lattice.Workload `json:"workload"`
+	Host     lattice.HostID   `json:"host"`
+	Made     string           `json:"made"`
+	Scaler   string           `json:"scaler"`
+	Spread   string           `json:"spread"`
 }
 
 // Snapshot encodes what a successor needs; see Start.
@@ -55,6 +66,12 @@ func (s *State) snapshot() []byte {
 				Workloads: slices.SortedFunc(maps.Keys(c.workloads), lattice.Workload.Compare),
 				Links:     slices.SortedFunc(maps.Keys(c.links), compareLinks),
 			})
+		}
+	}
+	for _, w := range slices.SortedFunc(maps.Keys(s.kept), lattice.Workload.Compare) {
+		for _, id := range slices.Sorted(maps.Keys(s.kept[w])) {
+			k := s.kept[w][id]
+			snap.Kept = append(snap.Kept, snapshotKept{Workload: w, Host: id, Made: k.made, Scaler: k.scaler, Spread: k.spread})
 		}
 	}
 	b := encodeSnapshot(snap)
@@ -117,6 +134,9 @@ func (s *State) restore(b []byte, now time.Time) error {
 		for _, id := range c.Links {
 			t.links[id] = true
 		}
+	}
+	for _, k := range snap.Kept {
+		put(s.kept, k.Workload, k.Host, kept{made: k.Made, scaler: k.Scaler, spread: k.Spread})
 	}
 	for _, inv := range snap.Hosts {
 		if inv.Host != "" {

@@ -81,8 +81,8 @@ func (s *State) overdue(t target, f *flight, now time.Time) {
 			return
 		}
 		f.askAt = f.deadline
-	case late && f.accepted && f.cmd.Kind == lattice.ScaleComponent && f.cmd.Count > 0 && s.done(t, f):
-		// Its event was lost, or seems older than it for the host's clock.
+	case late && s.acceptedAgain(t, f):
+		// Its events were lost, or seem older than it for the host's clock.
 		s.keepAnnotations(t, f)
 		s.succeed(t)
 		return
@@ -102,7 +102,6 @@ func (s *State) overdue(t target, f *flight, now time.Time) {
 		// The predecessor may have stored it and died before it sent it.
 		s.land(t)
 		s.issue(f.cmd, true, now)
-		s.flights[t].unclear = f.unclear
 		return
 	default:
 		f.askAt = now.Add(askAfter)
@@ -111,6 +110,17 @@ func (s *State) overdue(t target, f *flight, now time.Time) {
 		}
 	}
 	s.remind(t, f.due())
+}
+
+// acceptedAgain tells whether a host has accepted a scale command for the second time
+// without telling what came of it, and what runs speaks of no other. Once it may have
+// failed, and that have been lost.
+func (s *State) acceptedAgain(t target, f *flight) bool {
+	if !f.accepted || f.cmd.Kind != lattice.ScaleComponent || f.cmd.Count == 0 || !s.done(t, f) {
+		return false
+	}
+	b := s.backoffs[t]
+	return b != nil && b.scaler == f.cmd.Scaler || s.asWanted(t, f)
 }
 
 func (s *State) flightsInOrder() []target {

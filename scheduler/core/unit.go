@@ -98,6 +98,10 @@ func (p *placement) apps() []string {
 func (s *State) runs(u *unit, apps []string) {
 	for _, a := range u.apps {
 		drop(s.appUnits, a, u.id)
+		if !slices.Contains(apps, a) {
+			// It may have been the last that an undeployed application waited for.
+			s.dirty.apps[a] = true
+		}
 	}
 	for _, a := range apps {
 		put(s.appUnits, a, u.id, true)

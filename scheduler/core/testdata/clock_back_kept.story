@@ -1,6 +1,6 @@
 # The host keeps the annotations of what it has nothing to change about. Its clock has
-# gone back a little, so its event seems to be from before the command: at the deadline
-# what it accepted counts as done.
+# gone back a little, so its event seems to be from before the command: when it has
+# accepted the command for the second time that counts as done.
 host a
 run 25s
 clock a -20ms
@@ -16,6 +16,8 @@ deploy shop
 | 145.000 scale x@a to 1 of web:1 (configuration or spread of x changed)
 | 145.000 status shop: reconciling Scaling component on 1 host(s)
 run 20m
-| 265.000 status shop: deployed 
+| 265.000 status shop: failed no outcome of scale_component within 2m0s
+| 265.933 scale x@a to 1 of web:1 (configuration or spread of x changed)
+| 385.933 status shop: deployed 
 show
 | on a: x=1/web:1/default
