@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"wadm/scheduler/lattice"
+	"wadm/tenancy"
 	"wadm/tenancy/manifest"
 )
 
@@ -151,6 +152,11 @@ func verify(w *world) (problems []string) {
 	}
 	if len(hosts) > 0 {
 		verifyShared(w, bad)
+		for _, app := range slices.Sorted(maps.Keys(w.statuses)) {
+			if w.apps[app] == nil && w.statuses[app] != tenancy.StatusUndeployed {
+				bad("%s is %s, though not deployed and gone", app, w.statuses[app])
+			}
+		}
 	}
 	return problems
 }

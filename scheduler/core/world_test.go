@@ -12,6 +12,7 @@ import (
 
 	"wadm/scheduler/core"
 	"wadm/scheduler/lattice"
+	"wadm/tenancy"
 	"wadm/tenancy/manifest"
 )
 
@@ -42,6 +43,8 @@ type world struct {
 
 	// log is the trace of what happened since it was last taken.
 	log, history []string
+	// statuses are the last of each application.
+	statuses map[string]tenancy.StatusType
 	// askedAt is when a host was last asked for something.
 	askedAt map[target]time.Time
 	// sent counts commands; broken collects violated guarantees.
@@ -136,7 +139,7 @@ func newWorldWith(cfg core.Config) *world {
 		cfg: cfg,
 		now: start, hosts: map[lattice.HostID]*host{}, configs: map[string]map[string]string{},
 		apps: map[string]*manifest.Manifest{}, images: map[string]image{}, ledger: map[string]lattice.Command{},
-		askedAt: map[target]time.Time{},
+		askedAt: map[target]time.Time{}, statuses: map[string]tenancy.StatusType{},
 	}
 	w.boot()
 	return w
@@ -261,6 +264,7 @@ func (w *world) apply(d core.Decision) {
 		w.after(time.Millisecond, func() { w.send(c, gen) })
 	}
 	for _, st := range d.Statuses {
+		w.statuses[st.App] = st.Status.Status.Type
 		w.logf("status %s: %s %s", st.App, st.Status.Status.Type, st.Status.Status.Message)
 	}
 	for _, q := range d.Queries {
