@@ -17,11 +17,11 @@ type Config struct {
 	InstanceID string
 	// HostID is upstream's name for the id of the process.
 	HostID string
-	// MaxJobs bounds how many lattices are worked on at once; 0 is unlimited.
+	// MaxJobs has no effect; see [Option].Ignored.
 	MaxJobs int
 	// Multitenant serves many tenants, each with its account prefix.
 	Multitenant bool
-	// CleanupInterval is after how much silence a host is forgotten for good.
+	// CleanupInterval has no effect; see [Option].Ignored.
 	CleanupInterval time.Duration
 	// DrainTimeout is how long an orderly stop may take to hand lattices over.
 	// Too short, and others must wait for the claims to be stolen; longer than
@@ -117,10 +117,12 @@ type Storage struct {
 	Persistence string
 	// StreamPrefix is put in front of stream names; see [Storage.Stream].
 	StreamPrefix string
-	// StateBucket and ManifestBucket are upstream's buckets, read on adoption.
+	// ManifestBucket is upstream's bucket, read on adoption. StateBucket has no
+	// effect; see [Option].Ignored.
 	StateBucket, ManifestBucket string
 
-	// Limits in bytes; -1 is none.
+	// Limits in bytes; -1 is none. Those of the state bucket and of the streams of
+	// commands, consumed events and notifications have no effect.
 	StateBucketMaxBytes         int64
 	ManifestBucketMaxBytes      int64
 	CommandStreamMaxBytes       int64

@@ -31,10 +31,10 @@ func (e *Error) Error() string { return strings.Join(e.Problems, "\n") }
 // Unwrap tells the kind of the error.
 func (e *Error) Unwrap() error { return e.kind }
 
-// Warning is something in the environment that has no effect although it looks
-// as if it should have one.
+// Warning is something in the configuration or the environment that has no effect
+// although it looks as if it should have one.
 type Warning struct {
-	// Name is the variable the warning is about.
+	// Name is the variable or the option the warning is about.
 	Name string
 	// Message says what is wrong and, where possible, what was meant.
 	Message string

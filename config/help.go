@@ -85,7 +85,8 @@ Later layers win: defaults, the configuration file (` + "`--config`, `WADM_CONFI
 
 ## Options
 
-Options marked † exist in upstream wadm with the same flag, variable and meaning.
+Options marked † exist in upstream wadm with the same flag and variable. They mean the same, except those that are
+accepted without effect: setting one of them to anything but its default is a warning.
 
 | key in the file | flag | variable | kind | default | meaning |
 | --- | --- | --- | --- | --- | --- |

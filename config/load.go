@@ -64,7 +64,11 @@ func Load(args, environ []string) (Config, []Warning, error) {
 	}
 	var cfg Config
 	for _, o := range options {
-		o.set(&cfg, merged.Get(o.Long))
+		v := merged.Get(o.Long)
+		o.set(&cfg, v)
+		if o.Ignored && v != o.defaultValue() {
+			warnings = append(warnings, Warning{"--" + o.Long, o.Help})
+		}
 	}
 	cfg = cfg.WithDefaults()
 

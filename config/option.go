@@ -35,6 +35,9 @@ type Option struct {
 	Secret bool
 	// Upstream marks the options that upstream wadm has too.
 	Upstream bool
+	// Ignored options are accepted because upstream has them, and have no effect:
+	// what they set does not exist here. Help says so.
+	Ignored bool
 
 	clean func(string) string
 	check func(any) error
@@ -76,11 +79,11 @@ func processOptions() []Option {
 		{Key: "admin.address", Long: "http-admin", Env: "WADM_HTTP_ADMIN", Kind: KindText, Upstream: true,
 			Help:  "Address (ip:port) of the HTTP endpoint with /livez, /readyz, /metrics and read-only pages. Off when not given.",
 			check: optional(addrPort), field: func(c *Config) any { return &c.Admin.Address }},
-		{Key: "max_jobs", Long: "max-jobs", Short: "j", Env: "WADM_MAX_JOBS", Kind: KindCount, Upstream: true,
-			Default: "unlimited", Help: "How many lattices are worked on at the same time.",
+		{Key: "max_jobs", Long: "max-jobs", Short: "j", Env: "WADM_MAX_JOBS", Kind: KindCount, Upstream: true, Ignored: true,
+			Default: "unlimited", Help: "Accepted, without effect: every lattice has a worker of its own.",
 			check: atLeast(0), field: func(c *Config) any { return &c.MaxJobs }},
-		{Key: "cleanup_interval", Long: "cleanup-interval", Env: "WADM_CLEANUP_INTERVAL", Kind: KindDuration, Upstream: true,
-			Default: "70s", Help: "Silence after which a host is forgotten, in seconds or with a unit.",
+		{Key: "cleanup_interval", Long: "cleanup-interval", Env: "WADM_CLEANUP_INTERVAL", Kind: KindDuration, Upstream: true, Ignored: true,
+			Default: "70s", Help: "Accepted, without effect: a host is lost when its own heartbeats stay out.",
 			check: durationBetween(time.Second, 24*time.Hour), field: func(c *Config) any { return &c.CleanupInterval }},
 		{Key: "drain_timeout", Long: "drain-timeout", Env: "WADM_DRAIN_TIMEOUT", Kind: KindDuration,
 			Default: "20s", Help: "How long an orderly stop may take to hand lattices over. Keep it below the grace period of whatever supervises the process.",
@@ -145,6 +148,11 @@ func storageOptions() []Option {
 			field: func(c *Config) any { return field(c) },
 		}
 	}
+	ignored := func(key, why string, field func(*Config) *int64) Option {
+		o := limit(key, "", field)
+		o.Ignored, o.Help = true, "Accepted, without effect: "+why+"."
+		return o
+	}
 	return []Option{
 		{Key: "storage.replicas", Long: "replicas", Env: "WADM_REPLICAS", Kind: KindNumber,
 			Default: "1", Help: "Copies of every stream and bucket: 1, 3 or 5. More than one needs a NATS cluster of at least that many servers; 3 survive the loss of one server, 5 of two.",
@@ -156,19 +164,19 @@ func storageOptions() []Option {
 		{Key: "storage.stream_prefix", Long: "stream-prefix", Env: "WADM_STREAM_PREFIX", Kind: KindText, Upstream: true,
 			Help:  "Put in front of the names of streams, joined by an underscore.",
 			check: optional(streamPrefix), field: func(c *Config) any { return &c.Storage.StreamPrefix }},
-		{Key: "storage.state_bucket", Long: "state-bucket-name", Env: "WADM_STATE_BUCKET_NAME", Kind: KindText, Upstream: true,
-			Default: "wadm_state", Help: "Upstream's bucket for observed state.",
+		{Key: "storage.state_bucket", Long: "state-bucket-name", Env: "WADM_STATE_BUCKET_NAME", Kind: KindText, Upstream: true, Ignored: true,
+			Default: "wadm_state", Help: "Accepted, without effect: upstream's bucket for observed state is not read.",
 			check: token, field: func(c *Config) any { return &c.Storage.StateBucket }},
 		{Key: "storage.manifest_bucket", Long: "manifest-bucket-name", Env: "WADM_MANIFEST_BUCKET_NAME", Kind: KindText, Upstream: true,
 			Default: "wadm_manifests", Help: "Upstream's bucket for manifests, adopted at the first start.",
 			check: token, field: func(c *Config) any { return &c.Storage.ManifestBucket }},
-		limit("state_bucket_max_bytes", "the state bucket", func(c *Config) *int64 { return &c.Storage.StateBucketMaxBytes }),
+		ignored("state_bucket_max_bytes", "there is no state bucket", func(c *Config) *int64 { return &c.Storage.StateBucketMaxBytes }),
 		limit("manifest_bucket_max_bytes", "the catalog of applications", func(c *Config) *int64 { return &c.Storage.ManifestBucketMaxBytes }),
-		limit("command_stream_max_bytes", "the stream of commands", func(c *Config) *int64 { return &c.Storage.CommandStreamMaxBytes }),
+		ignored("command_stream_max_bytes", "there is no stream of commands", func(c *Config) *int64 { return &c.Storage.CommandStreamMaxBytes }),
 		limit("event_stream_max_bytes", "the stream of events that wadm publishes", func(c *Config) *int64 { return &c.Storage.EventStreamMaxBytes }),
-		limit("event_consumer_stream_max_bytes", "the stream from which events are consumed", func(c *Config) *int64 { return &c.Storage.EventConsumerStreamMaxBytes }),
+		ignored("event_consumer_stream_max_bytes", "events are consumed from the stream of lattice events", func(c *Config) *int64 { return &c.Storage.EventConsumerStreamMaxBytes }),
 		limit("status_stream_max_bytes", "the stream of statuses", func(c *Config) *int64 { return &c.Storage.StatusStreamMaxBytes }),
-		limit("notify_stream_max_bytes", "the stream of notifications between instances", func(c *Config) *int64 { return &c.Storage.NotifyStreamMaxBytes }),
+		ignored("notify_stream_max_bytes", "there is no stream of notifications", func(c *Config) *int64 { return &c.Storage.NotifyStreamMaxBytes }),
 		limit("wasmbus_event_stream_max_bytes", "the stream of lattice events", func(c *Config) *int64 { return &c.Storage.WasmbusEventStreamMaxBytes }),
 	}
 }

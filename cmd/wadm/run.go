@@ -84,7 +84,7 @@ func runServer(ctx context.Context, args, environ []string, stdout, stderr io.Wr
 		return exitInvalid
 	}
 	for _, w := range warnings {
-		log.Warn("variable has no effect", "variable", w.Name, "why", w.Message)
+		log.Warn("setting has no effect", "setting", w.Name, "why", w.Message)
 	}
 	if cfg.InstanceID, err = instanceID(cfg); err == nil {
 		log = log.With("instance", cfg.InstanceID)

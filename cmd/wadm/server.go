@@ -69,6 +69,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	}
 	if s.catalog, err = catalog.New(ctx, js, catalog.Config{
 		Bucket: cfg.Storage.Stream("wadm_catalog"), Expected: mark.Last > 0, Replicas: replicas, Storage: storage, Logger: log,
+		MaxBytes: cfg.Storage.ManifestBucketMaxBytes,
 	}); err != nil {
 		return nil, err
 	}
