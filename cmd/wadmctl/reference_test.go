@@ -103,10 +103,13 @@ func reference() string {
 		} else {
 			fmt.Fprintf(&b, "\n```\n%s\n```\n", c.UseLine())
 		}
-		flags := c.LocalNonPersistentFlags()
+		flags := c.LocalFlags()
 		heading := ""
-		if i == 0 {
+		switch {
+		case i == 0:
 			flags, heading = c.PersistentFlags(), "\nFlags of every command; in brackets the variable that is read without the flag:\n"
+		case c.HasSubCommands():
+			heading = "\nFlags of each of them:\n"
 		}
 		if rows := flagRows(flags); rows != "" {
 			fmt.Fprintf(&b, "%s\n| flag | default | meaning |\n| --- | --- | --- |\n%s", heading, rows)
