@@ -28,6 +28,7 @@ type connection struct {
 	tlsFirst        bool
 	context         string
 	lattice, prefix string
+	jsDomain        string
 	timeout         duration
 	timeoutMS       uint32
 	format          string
@@ -65,7 +66,7 @@ func (p *program) globalFlags(f *pflag.FlagSet) {
 	f.StringVarP(&c.format, "output", "o", "text", "form of the output: text or json")
 	f.BoolVarP(&p.out.quiet, "quiet", "q", false, "no progress and no remarks on stderr")
 	f.String("context", "", "")
-	f.String("js-domain", "", "")
+	f.StringVar(&c.jsDomain, "js-domain", "", "")
 	for name, v := range map[string]string{
 		"ctl-host": "WASMCLOUD_CTL_HOST", "ctl-port": "WASMCLOUD_CTL_PORT", "ctl-jwt": "WASMCLOUD_CTL_JWT", "ctl-seed": "WASMCLOUD_CTL_SEED",
 		"ctl-credsfile": "WASH_CTL_CREDS", "ctl-tls-ca-file": "WASH_CTL_TLS_CA_FILE", "ctl-tls-first": "WASH_CTL_TLS_FIRST",
@@ -75,9 +76,9 @@ func (p *program) globalFlags(f *pflag.FlagSet) {
 		flag.Usage += " [" + v + "]"
 		flag.Annotations = map[string][]string{variable: {v}}
 	}
-	// Flags of wash that are known but not offered: --js-domain has no effect, because
-	// 'app' asks servers and not JetStream, so scripts may keep it; --context is refused
-	// with a reason by configure.
+	// Flags of wash that are known but not offered: --js-domain is --jetstream-domain for
+	// those who have it; 'app' asks servers and not JetStream, so scripts may keep it
+	// there. --context is refused with a reason by configure.
 	for _, name := range []string{"context", "js-domain"} {
 		f.Lookup(name).Hidden = true
 	}

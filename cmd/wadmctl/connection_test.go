@@ -36,7 +36,7 @@ func freePort(t *testing.T) string {
 // TestExitCodesWithoutAServer: what goes wrong before any wadm answers.
 func TestExitCodesWithoutAServer(t *testing.T) {
 	t.Parallel()
-	empty := natstest.Start(t)
+	empty, hub := natstest.Start(t), natstest.Start(t, natstest.WithDomain("hub"))
 	guarded := natstest.Start(t, natstest.WithConfig(`
 		authorization {
 			users = [{user: "deployer", password: "sesame", permissions: {publish: ["other.>"], subscribe: ["_INBOX.>"]}}]
@@ -64,6 +64,9 @@ func TestExitCodesWithoutAServer(t *testing.T) {
 		"unknown context":       {args: []string{"app", "list", "--nats-context", "no-such-context-here"}, code: 6, stderr: []string{"no-such-context-here"}},
 		"context of wash":       {args: []string{"app", "list", "-s", empty.URL(), "--context", "prod"}, code: 2, stderr: []string{"--context prod: contexts of wash are not read", "--nats-context"}},
 		"domain of wash":        {args: []string{"app", "list", "-s", empty.URL(), "--js-domain", "hub", "--context", ""}, code: 9, stderr: []string{"no wadm server is listening"}},
+		"ring in the domain":    {args: []string{"ring", "show", "-s", hub.URL(), "--jetstream-domain", "hub"}, code: 4, stderr: []string{"no wadm has run here"}},
+		"ring in wash's domain": {args: []string{"instance", "list", "-s", hub.URL(), "--js-domain", "hub"}, code: 4, stderr: []string{"no wadm has run here"}},
+		"ring in another one":   {args: []string{"ring", "show", "-s", hub.URL(), "--js-domain", "nowhere", "--timeout", "1s"}, code: 9, stderr: []string{"cannot read the ring"}},
 		"unknown command":       {args: []string{"nope"}, code: 2, stderr: []string{`unknown command "nope" for "wadmctl"`}},
 		"unknown app command":   {args: []string{"app", "nope"}, code: 2, stderr: []string{`unknown command "nope" for "wadmctl app"`}},
 		"unknown flag":          {args: []string{"app", "list", "--nope"}, code: 2, stderr: []string{"unknown flag: --nope"}},

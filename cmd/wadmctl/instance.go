@@ -124,7 +124,7 @@ back at once.`,
 
 // awaitGone waits until an instance has removed its record, its last act.
 func (p *program) awaitGone(ctx context.Context, s storeFlags, id shard.MemberID) error {
-	o, err := p.observer(ctx, s.prefix, s.domain)
+	o, err := p.observer(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"wadm/config"
@@ -30,16 +32,16 @@ type observed struct {
 
 // observer connects to what the instances share. Names of objects and the
 // JetStream domain are those of the servers' configuration.
-func (p *program) observer(ctx context.Context, prefix, domain string) (*natskv.Observer, error) {
+func (p *program) observer(ctx context.Context, s storeFlags) (*natskv.Observer, error) {
 	nc, err := p.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	name := config.Storage{StreamPrefix: prefix}.Stream
+	name := config.Storage{StreamPrefix: s.prefix}.Stream
 	o, err := natskv.NewObserver(nc, natskv.Config{
 		Ledger: name(natskv.DefaultLedger), Lattices: name(natskv.DefaultLattices),
 		Members: name(natskv.DefaultMembers), View: name(natskv.DefaultView),
-		Domain: domain, Timeout: time.Duration(p.conn.timeout),
+		Domain: cmp.Or(s.domain, p.conn.jsDomain), Timeout: time.Duration(p.conn.timeout),
 	})
 	if err != nil {
 		return nil, failed("cannot use JetStream", err)
@@ -52,12 +54,12 @@ type storeFlags struct{ prefix, domain string }
 
 func (s *storeFlags) add(c *cobra.Command) {
 	c.PersistentFlags().StringVar(&s.prefix, "stream-prefix", "", "the servers' --stream-prefix")
-	c.PersistentFlags().StringVar(&s.domain, "domain", "", "the servers' JetStream domain")
+	c.PersistentFlags().StringVar(&s.domain, "jetstream-domain", "", "the servers' --jetstream-domain; wash's --js-domain is the same")
 }
 
 // observe reads view, members and registry.
 func (p *program) observe(ctx context.Context, s storeFlags) (*observed, error) {
-	o, err := p.observer(ctx, s.prefix, s.domain)
+	o, err := p.observer(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,9 @@ func (p *program) observe(ctx context.Context, s storeFlags) (*observed, error) 
 func unobserved(what string, err error) error {
 	switch {
 	case errors.Is(err, natskv.ErrAbsent):
-		return &failure{code: exitNotFound, what: what, cause: errors.New("no wadm has run here"), hint: "start one with 'wadm -s ADDRESS', or check account, --domain and --stream-prefix"}
+		return &failure{code: exitNotFound, what: what, cause: errors.New("no wadm has run here"), hint: "start one with 'wadm -s ADDRESS', or check account, --jetstream-domain and --stream-prefix"}
+	case errors.Is(err, nats.ErrNoResponders):
+		return &failure{code: exitUnreachable, what: what, cause: err, hint: "does this account have JetStream? check --jetstream-domain"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &failure{code: exitUnreachable, what: what, cause: err, hint: "is JetStream up? try again with a longer --timeout"}
 	}
