@@ -1,4 +1,4 @@
-# make alone prints help. Hooks and CI call these targets and hold no logic.
+# make alone prints help. .ci/run calls these targets.
 
 SHELL := bash
 GO ?= go
@@ -33,7 +33,7 @@ build: ## build the commands into bin/, static and reproducible
 dev: build ## run a server with everything it needs inside
 	bin/wadm dev
 
-test: ## all tests, with the race detector, in random order
+test: ## all tests without a build tag, with the race detector, in random order
 	$(GO) test -race -shuffle=on -timeout 20m $(PKG)
 
 test-short: ## the tests that take seconds
@@ -102,7 +102,7 @@ e2e: ## end to end with real hosts: make e2e REAL=folder
 	if [ -z "$$pkgs" ]; then echo "e2e: NOT RUN, no test carries the build tag e2e"; exit 0; fi; \
 	REAL="$(REAL)" $(GO) test -count=1 -tags e2e -run '^TestReal' -timeout 30m -v $$pkgs
 
-ci: fmt-check vet lint arch test bench-once ## everything that gates a merge
+ci: fmt-check vet lint arch test bench-once ## what to run before a change is handed in; the merge is gated by .ci/run
 	@$(MAKE) --no-print-directory build
 
 clean: ## remove what was built
