@@ -260,7 +260,8 @@ Usage:
   wadm help          print this help
 
 `+config.Help()+`
-Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 6 invalid configuration
-or applications of another server that cannot be adopted, 9 NATS not reachable within the start timeout.
+Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 6 invalid configuration,
+applications of another server that cannot be adopted, or a catalog of applications
+that was deleted, 9 NATS not reachable within the start timeout.
 `)
 }

@@ -220,7 +220,7 @@ func placementCases() []Case {
 			return w.until(w.total("app-c", 4))
 		}},
 		{Name: "host stopped", Guarantee: "the work of a host that says goodbye moves", run: func(w *world) error { return w.loses((*simhost.Host).Stop) }},
-		{Name: "host lost", Guarantee: "the work of a host that falls silent moves after a few heartbeats", Defect: "C6: 70 to 105 s", run: func(w *world) error { return w.loses((*simhost.Host).Kill) }},
+		{Name: "host lost", Guarantee: "the work of a host that falls silent moves after a few heartbeats", Defect: "D-26", run: func(w *world) error { return w.loses((*simhost.Host).Kill) }},
 		{Name: "host relabelled", Guarantee: "work follows the labels", run: func(w *world) error {
 			hosts, err := w.hosts("zone=a", "zone=b")
 			if err != nil {

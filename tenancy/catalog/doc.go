@@ -18,9 +18,9 @@
 // they began. A record that cannot be decoded is logged and skipped by everything
 // that lists, and reported by everything that names it.
 //
-// Not guaranteed: conditions over several applications (two deployments checked
-// at the same moment do not see each other), and an order between changes of
-// different applications.
+// Not guaranteed: that a condition over several applications is checked and written
+// in one step ([Catalog.Deploy] asks once more after the write and takes back what is
+// refused then), and an order between changes of different applications.
 //
 // The package knows no scheduler; [Catalog.Deployed] and [Catalog.Watch] have the
 // shape of the port it declares. Tests run it on an embedded server.
