@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/term"
 
+	"wadm/config/terminal"
 	"wadm/scheduler/lattice"
 	"wadm/tenancy"
 )
@@ -118,7 +119,7 @@ func (v *devView) happen(h happening) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	h.at = time.Since(v.begun)
-	h.text = oneLine(h.text)
+	h.text = terminal.Safe(h.text)
 	switch {
 	case v.tty != nil:
 		v.recent = append(v.recent, h)
@@ -203,7 +204,7 @@ func (v *devView) table(width, height int, now time.Time) []string {
 func appTable(apps []devAppRow, now time.Time) []string {
 	rows := [][]string{{"APPLICATION", "LATTICE", "VERSION", "STATUS", "SINCE", "MESSAGE"}}
 	for _, a := range apps {
-		rows = append(rows, []string{a.key.name, string(a.key.lattice), orDash(a.version), string(a.status.Type), age(now.Sub(a.since)), oneLine(a.status.Message)})
+		rows = append(rows, []string{a.key.name, string(a.key.lattice), terminal.OrDash(a.version), string(a.status.Type), age(now.Sub(a.since)), terminal.Safe(a.status.Message)})
 	}
 	return align(rows)
 }
@@ -218,7 +219,7 @@ func hostTable(hosts []devHost, now time.Time) []string {
 		if h.state.gone() {
 			runs = ""
 		}
-		rows = append(rows, []string{h.name, string(h.lattice), devLabels(h.labels), state, orDash(runs)})
+		rows = append(rows, []string{h.name, string(h.lattice), devLabels(h.labels), state, terminal.OrDash(runs)})
 	}
 	return align(rows)
 }
@@ -275,23 +276,6 @@ func clipLine(s string, width int) string {
 		return s
 	}
 	return string(r[:max(width-1, 0)]) + "…"
-}
-
-// oneLine makes text safe to print: what hosts and manifests say may hold anything.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // age is a short duration: 3s, 4m, 2h.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wadm/config/terminal"
 	"wadm/scheduler/core"
 	"wadm/tenancy/api"
 )
@@ -63,7 +64,7 @@ that is being removed it tells what is left.`,
 
 func writeExplanation(w io.Writer, x explanation, now time.Time) {
 	line := func(indent int, format string, args ...any) {
-		fmt.Fprintln(w, strings.Repeat("  ", indent)+printable(fmt.Sprintf(format, args...)))
+		fmt.Fprintln(w, strings.Repeat("  ", indent)+terminal.Safe(fmt.Sprintf(format, args...)))
 	}
 	version := ""
 	if x.Version != "" {

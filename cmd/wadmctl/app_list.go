@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wadm/config/terminal"
 	"wadm/tenancy/api"
 )
 
@@ -49,7 +50,7 @@ func showList(ctx context.Context, client *api.Client, out *output) error {
 			if m.DeployedVersion != nil {
 				deployed = *m.DeployedVersion
 			}
-			rows = append(rows, []string{m.Name, m.Version, orDash(deployed), title(string(m.Status)), m.StatusMessage})
+			rows = append(rows, []string{m.Name, m.Version, terminal.OrDash(deployed), title(string(m.Status)), m.StatusMessage})
 		}
 		table(w, rows)
 		if len(models) == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wadm/config/terminal"
 	"wadm/tenancy/api"
 	"wadm/tenancy/manifest"
 )
@@ -83,14 +84,14 @@ func (p *program) store(ctx context.Context, client *api.Client, src source, rep
 	}
 	for _, f := range m.Validate() {
 		if f.Level == manifest.Warning {
-			p.out.say("warning: %s: %s", src.name, printable(f.Message))
+			p.out.say("warning: %s: %s", src.name, terminal.Safe(f.Message))
 		}
 	}
 	for _, a := range m.Advice() {
-		p.out.say("advice: %s: %s", src.name, printable(a))
+		p.out.say("advice: %s: %s", src.name, terminal.Safe(a))
 	}
 	for _, f := range inspect(src.data).advice {
-		p.out.say("advice: %s:%d:%d: %s", src.name, f.Line, f.Column, printable(f.Message))
+		p.out.say("advice: %s:%d:%d: %s", src.name, f.Line, f.Column, terminal.Safe(f.Message))
 	}
 	data, err := src.body(m)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wadm/config/terminal"
 	"wadm/tenancy"
 	"wadm/tenancy/api"
 )
@@ -62,10 +63,10 @@ func showStatus(ctx context.Context, client *api.Client, out *output, name strin
 // writeStatus writes what wash writes: a line, a table of the rules, and the
 // messages of those marked with (*).
 func writeStatus(w io.Writer, name, version string, s tenancy.Status) {
-	fmt.Fprintf(w, "%s@%s - %s\n", printable(name), printable(version), title(string(s.Status.Type)))
+	fmt.Fprintf(w, "%s@%s - %s\n", terminal.Safe(name), terminal.Safe(version), title(string(s.Status.Type)))
 	if len(s.Scalers) == 0 {
 		if s.Status.Message != "" {
-			fmt.Fprintf(w, "  %s\n", printable(s.Status.Message))
+			fmt.Fprintf(w, "  %s\n", terminal.Safe(s.Status.Message))
 		}
 		return
 	}
@@ -86,7 +87,7 @@ func writeStatus(w io.Writer, name, version string, s tenancy.Status) {
 	fmt.Fprintln(w, "\nMessages (*):")
 	for _, sc := range s.Scalers {
 		if sc.Status.Message != "" {
-			fmt.Fprintf(w, "  %s: %s\n", printable(shortName(name, sc.Name)), printable(sc.Status.Message))
+			fmt.Fprintf(w, "  %s: %s\n", terminal.Safe(shortName(name, sc.Name)), terminal.Safe(sc.Status.Message))
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 
+	"wadm/config/terminal"
 	"wadm/tenancy/manifest"
 )
 
@@ -109,7 +110,7 @@ func (d findings) write(w io.Writer, name string) {
 			if f.Column > 0 {
 				place += fmt.Sprintf(":%d", f.Column)
 			}
-			fmt.Fprintf(w, "%s: %s: %s\n", place, kind.word, printable(f.Message))
+			fmt.Fprintf(w, "%s: %s: %s\n", place, kind.word, terminal.Safe(f.Message))
 		}
 	}
 	if d.Valid {

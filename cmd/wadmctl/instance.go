@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wadm/config/terminal"
 	"wadm/shard"
 	"wadm/shard/natskv"
 )
@@ -68,7 +69,7 @@ record expires, after 15 s; the number of lattices is some seconds old.`,
 					if !m.InView {
 						in = "no"
 					}
-					rows = append(rows, []string{string(m.Instance), orDash(m.Version), state, in, fmt.Sprint(m.Held), m.Started.Local().Format(time.DateTime)})
+					rows = append(rows, []string{string(m.Instance), terminal.OrDash(m.Version), state, in, fmt.Sprint(m.Held), m.Started.Local().Format(time.DateTime)})
 				}
 				table(w, rows)
 			})

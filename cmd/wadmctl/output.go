@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"wadm/config/terminal"
 )
 
 // apiVersion is in every JSON document. Fields are only ever added to it.
@@ -86,9 +88,9 @@ func (o *output) fail(err error) int {
 		}{header{apiVersion, false}, f.what, append([]string{}, chain...), f.hint, f.code})
 		return f.code
 	}
-	fmt.Fprintf(o.stderr, "error: %s\n", printable(f.what))
+	fmt.Fprintf(o.stderr, "error: %s\n", terminal.Safe(f.what))
 	for _, line := range chain {
-		fmt.Fprintf(o.stderr, "cause: %s\n", printable(line))
+		fmt.Fprintf(o.stderr, "cause: %s\n", terminal.Safe(line))
 	}
 	if f.hint != "" {
 		fmt.Fprintf(o.stderr, "hint: %s\n", f.hint)
@@ -104,35 +106,18 @@ func table(w io.Writer, rows [][]string) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(printable(cell)))
+			widths[i] = max(widths[i], utf8.RuneCountInString(terminal.Safe(cell)))
 		}
 	}
 	for _, row := range rows {
 		var b strings.Builder
 		for i, cell := range row {
-			cell = printable(cell)
+			cell = terminal.Safe(cell)
 			b.WriteString(cell)
 			b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
 		}
 		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 	}
-}
-
-// printable keeps text from others from steering the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // title writes a status as people read it: Deployed.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wadm/config"
+	"wadm/config/terminal"
 	"wadm/shard"
 	"wadm/shard/natskv"
 	"wadm/shard/ring"
@@ -182,7 +183,7 @@ ramping, and its weight is shown as "1 of 4", with the time when it will have al
 				Members     []ringMember   `json:"members"`
 				Overrides   map[string]any `json:"overrides,omitempty"`
 			}{succeeded(), o.view.Rev, o.view.Cause, o.view.Fingerprint, len(o.keys), members, overrides(o.view)}, func(w io.Writer) {
-				fmt.Fprintf(w, "view %d (%s), %d lattices, placement %s\n\n", o.view.Rev, printable(o.view.Cause), len(o.keys), printable(o.view.Fingerprint))
+				fmt.Fprintf(w, "view %d (%s), %d lattices, placement %s\n\n", o.view.Rev, terminal.Safe(o.view.Cause), len(o.keys), terminal.Safe(o.view.Fingerprint))
 				rows := [][]string{{"INSTANCE", "STATE", "WEIGHT", "LATTICES", "PARTITIONS"}}
 				for _, m := range members {
 					state, weight := string(m.State), fmt.Sprint(m.Units)
@@ -267,12 +268,12 @@ it; the ring says who should. They differ while a lattice is handed over.`,
 				ShouldBe    string            `json:"should_be"`
 			}{succeeded(), lattice, owner, epoch, head.Record.Incarnation, should}, func(w io.Writer) {
 				if owner == "" {
-					fmt.Fprintf(w, "%s: nobody owns it now, %s should\n", lattice, orDash(should))
+					fmt.Fprintf(w, "%s: nobody owns it now, %s should\n", lattice, terminal.OrDash(should))
 					return
 				}
-				fmt.Fprintf(w, "%s: %s, epoch %d", lattice, printable(owner), epoch)
+				fmt.Fprintf(w, "%s: %s, epoch %d", lattice, terminal.Safe(owner), epoch)
 				if owner != should {
-					fmt.Fprintf(w, "; %s should", orDash(should))
+					fmt.Fprintf(w, "; %s should", terminal.OrDash(should))
 				}
 				fmt.Fprintln(w)
 			})

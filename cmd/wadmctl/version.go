@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"wadm/config/terminal"
 )
 
 // version is ours. The release build sets it: -ldflags "-X main.version=1.2.3".
@@ -61,7 +63,7 @@ func (p *program) version() *cobra.Command {
 				case s.Answers:
 					fmt.Fprintf(w, "server answers at %s for lattice %s in %d ms\n", s.Address, s.Lattice, s.Milliseconds)
 				default:
-					fmt.Fprintf(w, "no server: %s\n", printable(s.Error))
+					fmt.Fprintf(w, "no server: %s\n", terminal.Safe(s.Error))
 				}
 			})
 		},

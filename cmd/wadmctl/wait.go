@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"wadm/config/terminal"
 	"wadm/tenancy"
 	"wadm/tenancy/api"
 )
@@ -188,7 +189,7 @@ func progress(app string, s tenancy.Status) string {
 		if s.Status.Message != "" {
 			line += ": " + s.Status.Message
 		}
-		return printable(line)
+		return terminal.Safe(line)
 	}
 	ready := 0
 	var open []string
@@ -208,7 +209,7 @@ func progress(app string, s tenancy.Status) string {
 		slices.Sort(open)
 		line += "  " + strings.Join(slices.Compact(open), "; ")
 	}
-	return printable(line)
+	return terminal.Safe(line)
 }
 
 // shortName drops the application in front of the names in a scaler's name.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"wadm/config/terminal"
 )
 
 // watchFlag adds -w, which takes an interval as an option: -w, -w=2s.
@@ -63,7 +65,7 @@ func (p *program) repeat(ctx context.Context, every time.Duration, show func(con
 			return err
 		case err != nil && err.Error() != told:
 			told = err.Error()
-			p.out.say("%s; trying on", printable(told))
+			p.out.say("%s; trying on", terminal.Safe(told))
 		case err == nil && !bytes.Equal(last, b.Bytes()):
 			last, told = bytes.Clone(b.Bytes()), ""
 			if redraw {
