@@ -4,7 +4,7 @@ SHELL := bash
 GO ?= go
 # What is checked or tested: make test PKG=./shard/...
 PKG ?= ./...
-# Version of the release; empty keeps the one in cmd/wadm/version.go.
+# Version of the release; empty keeps the one in version.go of cmd/wadm and cmd/wadmctl.
 VERSION ?=
 # Folder with the real wasmCloud host, upstream wadm, wash and components; see e2e.
 REAL ?=

@@ -178,7 +178,7 @@ func TestPagesShowVersionAndConfigurationWithoutSecrets(t *testing.T) {
 	waitUntil(t, r.log, func() bool { status, _ := get(t, admin+"/readyz"); return status == 200 })
 	_, body := get(t, admin+"/version")
 	var build buildInfo
-	if err := json.Unmarshal([]byte(body), &build); err != nil || build.Version != version || build.Instance != "one" || build.APILevel != "0.21" {
+	if err := json.Unmarshal([]byte(body), &build); err != nil || build.Version != version || build.Instance != "one" || build.APILevel != "0.21" || !strings.Contains(body, `"api_level"`) {
 		t.Errorf("/version is %s, %v", body, err)
 	}
 	_, body = get(t, admin+"/config")

@@ -9,7 +9,8 @@ import (
 	"runtime/debug"
 )
 
-// version is ours. The release build sets it: -ldflags "-X main.version=1.2.3".
+// version is ours; wadmctl has the same. The release build sets it:
+// -ldflags "-X main.version=1.2.3".
 var version = "0.22.0"
 
 // apiLevel is the version of upstream wadm whose API this server speaks.
@@ -18,7 +19,7 @@ const apiLevel = "0.21"
 // buildInfo is what /version answers.
 type buildInfo struct {
 	Version  string `json:"version"`
-	APILevel string `json:"apiLevel"`
+	APILevel string `json:"api_level"`
 	Revision string `json:"revision,omitempty"`
 	Go       string `json:"go"`
 	Instance string `json:"instance,omitempty"`

@@ -32,6 +32,17 @@ func TestExitCodesPageAgreesWithTheHelp(t *testing.T) {
 	}
 }
 
+// TestVersionIsThatOfTheServer: both are released together.
+func TestVersionIsThatOfTheServer(t *testing.T) {
+	t.Parallel()
+	server := readFile(t, filepath.Join("..", "wadm", "version.go"))
+	for _, want := range []string{fmt.Sprintf("var version = %q\n", version), fmt.Sprintf("const apiLevel = %q\n", apiLevel)} {
+		if !strings.Contains(server, want) {
+			t.Errorf("cmd/wadm/version.go has no line %s", want)
+		}
+	}
+}
+
 // TestHelpIsComplete: every command and flag says what it is for.
 func TestHelpIsComplete(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,8 @@ import (
 	"wadm/config/terminal"
 )
 
-// version is ours. The release build sets it: -ldflags "-X main.version=1.2.3".
+// version is ours; the server has the same. The release build sets it:
+// -ldflags "-X main.version=1.2.3".
 var version = "0.22.0"
 
 // apiLevel is the version of upstream wadm whose API is spoken.
