@@ -170,6 +170,21 @@ func TestStopWhileStartingIsOrderly(t *testing.T) {
 	}
 }
 
+func TestAnOptionHasItsEffectOrAWarning(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	r := runInProcess(t, "-s", s.URL(), "--manifest-bucket-max-bytes=1048576", "--max-jobs=3", "--cleanup-interval=70")
+	admin := r.adminURL(t)
+	waitUntil(t, r.log, func() bool { status, _ := get(t, admin+"/readyz"); return status == 200 })
+	info, err := s.JetStream(t).Stream(t.Context(), "KV_wadm_catalog")
+	if err != nil || info.CachedInfo().Config.MaxBytes != 1<<20 {
+		t.Errorf("the catalog is not limited: %+v, %v", info, err)
+	}
+	if log := r.log.String(); strings.Count(log, "setting has no effect") != 1 || !strings.Contains(log, "--max-jobs") {
+		t.Errorf("not one warning of --max-jobs:\n%s", log)
+	}
+}
+
 func TestPagesShowVersionAndConfigurationWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.WithConfig(`authorization { user: joe, password: sesame }`))
