@@ -248,3 +248,35 @@ func TestADeployIsWithdrawnInAnEarlierHead(t *testing.T) {
 	ask(t, c, "shop", "v2").answer(t, errors.New("refused"))
 	wantDeployed(t, c, "shop", new("v1"))
 }
+
+// TestARefusedDeployThatAnEarlierServerForgotIsNoRefusal: it dropped the list of what
+// was replaced, so that the version stays and the client must not be told otherwise.
+func TestARefusedDeployThatAnEarlierServerForgotIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	js := natstest.Start(t).JetStream(t)
+	c := open(t, js, catalog.Config{})
+	kv, err := js.KeyValue(t.Context(), "wadm_catalog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, c, app("shop", "v1"))
+	asked := 0
+	_, err = c.Deploy(t.Context(), lattice, "shop", new("v1"), "", func(context.Context, *manifest.Manifest) error {
+		if asked++; asked == 1 {
+			return nil
+		}
+		e, err := kv.Get(t.Context(), "default.prod.shop")
+		if err != nil {
+			return err
+		}
+		before, _, _ := strings.Cut(string(e.Value()), `,"replaced":`)
+		if _, err := kv.PutString(t.Context(), "default.prod.shop", before+"}"); err != nil {
+			return err
+		}
+		return errors.New("refused")
+	})
+	if err == nil || !strings.Contains(err.Error(), "withdraw shop") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("got %v, want that it could not be withdrawn", err)
+	}
+	wantDeployed(t, c, "shop", new("v1"))
+}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -183,6 +184,10 @@ func (c *Catalog) Deploy(ctx context.Context, key tenancy.LatticeKey, app string
 	return out, nil
 }
 
+// errForgotten: an earlier server has changed the head since, and kept no list of what
+// was replaced.
+var errForgotten = errors.New("what it replaced is not known any more")
+
 // withdraw takes back the deploy with the id refused. What it replaced is deployed
 // again, or becomes what the next deploy replaced: that one may be refused as well.
 // Nothing is left to do when the application was undeployed since.
@@ -200,6 +205,10 @@ func (c *Catalog) withdraw(ctx context.Context, key tenancy.LatticeKey, app, by,
 		}
 		i := slices.IndexFunc(cur.Replaced, func(r replaced) bool { return r.By == refused })
 		if i < 0 {
+			if last := slices.IndexFunc(cur.Changes, func(ch Change) bool { return ch.ID == refused }); last >= 0 &&
+				!slices.ContainsFunc(cur.Changes[last+1:], func(ch Change) bool { return ch.Did == "deploy" || ch.Did == "undeploy" }) {
+				return nil, errForgotten
+			}
 			return cur, nil
 		}
 		next := cur.clone()
