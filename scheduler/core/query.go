@@ -12,6 +12,8 @@ import (
 // asked is a question that is open, or that failed and is due again.
 type asked struct {
 	at time.Time
+	// told is what the host that is asked had told by then; see lattice.Question.
+	told int64
 	// retry is when a failed question is asked again; zero while it is open.
 	retry time.Time
 	// again: something happened since it was asked, so the answer may be old.
@@ -33,7 +35,11 @@ func (s *State) ask(q Query, now time.Time) {
 		a.again = true
 		return
 	}
-	s.queries[q] = &asked{at: now}
+	a := &asked{at: now}
+	if h := s.obs.Hosts[q.Host]; h != nil {
+		a.told = h.Told()
+	}
+	s.queries[q] = a
 	s.out.Queries = append(s.out.Queries, q)
 }
 
@@ -164,13 +170,14 @@ func (s *State) HostsFailed(now time.Time) Decision {
 func (s *State) InventoryRead(inv lattice.Inventory, now time.Time) Decision {
 	d := s.begin()
 	q := Query{Kind: AskInventory, Host: inv.Host}
+	question := s.queries[q]
 	at, ok := s.answered(q, now)
 	if !ok {
 		return s.finish(d, now)
 	}
 	delete(s.roll, inv.Host)
 	ch := lattice.Changes{Host: inv.Host}
-	s.obs.Polled(inv, at, now, &ch)
+	s.obs.Polled(inv, lattice.Question{Sent: at, Told: question.told}, now, &ch)
 	s.spoke(s.obs.Hosts[inv.Host])
 	s.changed(&ch, now)
 	s.confirmAll(inv.Host, s.obs.Hosts[inv.Host].HostTime(at))

@@ -71,7 +71,7 @@ func FuzzDecodeInventory(f *testing.F) {
 		}
 		s := lattice.NewState()
 		var ch lattice.Changes
-		s.Polled(inv, time.Unix(1_800_000_000, 0), time.Unix(1_800_000_001, 0), &ch)
+		s.Polled(inv, lattice.Question{Sent: time.Unix(1_800_000_000, 0)}, time.Unix(1_800_000_001, 0), &ch)
 	})
 }
 

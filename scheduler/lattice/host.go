@@ -45,6 +45,8 @@ type Host struct {
 	// Host times in nanoseconds since 1970: start, last inventory, last
 	// heartbeat, last labels.
 	started, inventory, heartbeat, labelsAt int64
+	// told is the newest host time of its events.
+	told int64
 	// polled is the latest host time at which an inventory that was asked for can
 	// have been taken; it was not before inventory.
 	polled int64
@@ -113,6 +115,7 @@ func (h *Host) seen(now time.Time) {
 // stream keeps events for about a minute only.
 func (h *Host) heard(at int64, now time.Time) {
 	h.seen(now)
+	h.told = max(h.told, at)
 	lag := time.Duration(now.UnixNano() - at)
 	if h.provisional {
 		h.provisional = false
@@ -169,7 +172,7 @@ func (h *Host) clockMoved(at int64, now time.Time) bool {
 		return false
 	}
 	// What is known is not newer than what comes next.
-	for _, t := range []*int64{&h.started, &h.inventory, &h.heartbeat, &h.labelsAt, &h.polled, &h.doubted} {
+	for _, t := range []*int64{&h.started, &h.inventory, &h.heartbeat, &h.labelsAt, &h.told, &h.polled, &h.doubted} {
 		*t = min(*t, at)
 	}
 	for w, t := range h.gone {
@@ -181,6 +184,10 @@ func (h *Host) clockMoved(at int64, now time.Time) bool {
 	h.pastBeat, h.hasLag, h.nLags, h.dirty = 0, false, 0, true
 	return true
 }
+
+// Told is the newest host time of what the host has told by itself, in nanoseconds
+// since 1970. An answer to a question that comes after it is newer.
+func (h *Host) Told() int64 { return h.told }
 
 // SetDigest notes that the heartbeat with this digest has been folded in full.
 func (h *Host) SetDigest(d uint64) { h.digest = d }

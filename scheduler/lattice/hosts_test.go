@@ -39,7 +39,7 @@ func TestWhatAHostSaidBeforeItsInventoryDoesNotUndoIt(t *testing.T) {
 	st := lattice.NewState()
 	st.Fold(event(lattice.HostStarted, 0), at(0))
 	var ch lattice.Changes
-	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{runs}}, at(1), at(3), &ch)
+	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{runs}}, lattice.Question{Sent: at(1)}, at(3), &ch)
 
 	gone := event(lattice.ComponentScaled, 2.1)
 	gone.Component = runs
@@ -66,7 +66,7 @@ func TestSlowHeartbeatsDoNotUndoAnInventory(t *testing.T) {
 	st.Fold(lattice.Event{Kind: lattice.HostStarted, Host: "H", Time: at(0), Inventory: empty}, at(0.3))
 	poll := func(inv lattice.Inventory, sent float64) {
 		var ch lattice.Changes
-		st.Polled(inv, at(sent), at(sent+0.01), &ch)
+		st.Polled(inv, lattice.Question{Sent: at(sent)}, at(sent+0.01), &ch)
 	}
 	for _, step := range []struct {
 		time     float64
@@ -97,7 +97,7 @@ func TestALateStartIsNoRestart(t *testing.T) {
 	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
 	st := lattice.NewState()
 	var ch lattice.Changes
-	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}, at(1), at(1.1), &ch)
+	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}, lattice.Question{Sent: at(1)}, at(1.1), &ch)
 	late := lattice.Event{Kind: lattice.HostStarted, Host: "H", Time: at(0.5), Inventory: lattice.Inventory{Host: "H"}}
 	if ch := st.Fold(late, at(4)); ch.Joined || !ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
 		t.Errorf("%+v, has %v", ch, st.Hosts["H"].Workloads)
@@ -112,7 +112,7 @@ func TestAFirstHeartbeatThatIsLateUndoesNothing(t *testing.T) {
 	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
 	st := lattice.NewState()
 	var ch lattice.Changes
-	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}, at(10), at(10.01), &ch)
+	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}, lattice.Question{Sent: at(10)}, at(10.01), &ch)
 	late := lattice.Event{Kind: lattice.HostHeartbeat, Host: "H", Time: at(9.9), Inventory: lattice.Inventory{Host: "H"}}
 	if ch := st.Fold(late, at(13)); !ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
 		t.Errorf("%+v, has %v", ch, st.Hosts["H"].Workloads)
@@ -188,7 +188,7 @@ func TestAClockThatIsSetBackABitHidesNothing(t *testing.T) {
 			t.Errorf("back by %v: still there", back)
 		}
 		var polled lattice.Changes
-		st.Polled(lattice.Inventory{Host: "H"}, now, now.Add(time.Millisecond), &polled)
+		st.Polled(lattice.Inventory{Host: "H"}, lattice.Question{Sent: now}, now.Add(time.Millisecond), &polled)
 		if ch := fold(91*s, back, lattice.ComponentScaled, runs); ch.Stale || ch.AskInventory || len(st.Hosts["H"].Workloads) != 1 {
 			if back > s {
 				t.Errorf("back by %v: an event counts for old after two heartbeats: %+v", back, ch)

@@ -198,7 +198,7 @@ func TestEventsTellWhatTheInventoryWillShow(t *testing.T) {
 					f.compare(t, r.T, inv)
 					var ch lattice.Changes
 					now := base.Add(time.Duration(r.T * float64(time.Second)))
-					f.state.Polled(inv, now.Add(-time.Millisecond), now, &ch)
+					f.state.Polled(inv, lattice.Question{Sent: now.Add(-time.Millisecond)}, now, &ch)
 				}
 			}
 			if f.lies != lies[name] {

@@ -381,20 +381,30 @@ func (s *State) Inventory(inv Inventory, at int64, now time.Time, ch *Changes) {
 	ch.Workloads = slices.Compact(ch.Workloads)
 }
 
-// Polled folds the inventory a host gave when it was asked at the moment sent of
-// the owner's clock.
-func (s *State) Polled(inv Inventory, sent, now time.Time, ch *Changes) {
-	at := sent.UnixNano()
-	if h := s.Hosts[inv.Host]; h != nil {
-		at = h.HostTime(sent)
+// Question is a moment at which a host was asked for its inventory: the owner's time,
+// and the host's Told then, zero for a host that was not known.
+type Question struct {
+	Sent time.Time
+	Told int64
+}
+
+// Polled folds the inventory a host gave when it was asked.
+func (s *State) Polled(inv Inventory, q Question, now time.Time, ch *Changes) {
+	at := q.Sent.UnixNano()
+	h := s.Hosts[inv.Host]
+	if h != nil {
+		at = h.HostTime(q.Sent)
 	}
 	// What the host told in the moment of the question, as far as clocks tell moments
-	// apart, may be newer than the answer.
+	// apart, may be newer than the answer, unless it was known already.
 	at -= int64(time.Microsecond)
+	if h != nil {
+		at = max(at, min(q.Told, h.told))
+	}
 	s.Inventory(inv, at, now, ch)
-	h := s.Hosts[inv.Host]
+	h = s.Hosts[inv.Host]
 	h.provisional = !h.hasLag
-	h.polledAt(sent, now)
+	h.polledAt(q.Sent, now)
 }
 
 // Restore adds a host as an earlier owner knew it. It counts as silent until it
