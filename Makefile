@@ -11,6 +11,8 @@ REAL ?=
 FUZZTIME ?= 1m
 BENCHTIME ?= 1s
 RAPID_CHECKS ?= 100000
+# Seed of prop; empty draws another one each time.
+RAPID_SEED ?=
 # Seeds of chaos-long (n or from-to; 1-50 unless given) and of churn (a list; 1 2 3 unless given).
 SEEDS ?=
 # Further flags of churn.
@@ -53,7 +55,7 @@ chaos-long: ## the same with seeds of choice: make chaos-long SEEDS=1-50
 
 prop: ## property tests with many more draws (RAPID_CHECKS)
 	@for pkg in $$(grep -rl --include='*_test.go' 'pgregory.net/rapid' . | xargs -n1 dirname | sort -u); do \
-		$(GO) test -timeout 60m "$$pkg" -rapid.checks=$(RAPID_CHECKS) || exit 1; \
+		$(GO) test -timeout 60m "$$pkg" -rapid.checks=$(RAPID_CHECKS) $(if $(RAPID_SEED),-rapid.seed=$(RAPID_SEED)) || exit 1; \
 	done
 
 fuzz: ## every fuzz target for FUZZTIME
