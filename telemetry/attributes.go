@@ -7,8 +7,6 @@ const (
 	LogTenant  = "tenant"
 	LogLattice = "lattice"
 	LogEpoch   = "epoch"
-	LogEvent   = "event"
-	LogCommand = "command"
 	LogTraceID = "trace_id"
 	LogError   = "error"
 )
@@ -16,29 +14,20 @@ const (
 // Keys of span attributes. Their values may be many: on spans that is cheap.
 // Metrics never carry lattice or host.
 const (
-	AttrTenant       = attribute.Key("wadm.account.id")
-	AttrLattice      = attribute.Key("wadm.lattice.id")
-	AttrApplication  = attribute.Key("wadm.app.name")
-	AttrVersion      = attribute.Key("wadm.app.version")
-	AttrScaler       = attribute.Key("wadm.scaler.id")
-	AttrScalerKind   = attribute.Key("wadm.scaler.kind")
-	AttrReason       = attribute.Key("wadm.reason")
-	AttrEpoch        = attribute.Key("wadm.owner.epoch")
-	AttrInstance     = attribute.Key("wadm.instance")
-	AttrCommands     = attribute.Key("wadm.commands") // how many were decided
-	AttrCommandID    = attribute.Key("wadm.command.id")
-	AttrCommandKind  = attribute.Key("wadm.command.kind")
-	AttrCommandCount = attribute.Key("wadm.command.count") // instances asked for
-	AttrEventID      = attribute.Key("wadm.event.id")
-	AttrEventType    = attribute.Key("wadm.event.type")
-	AttrEventTime    = attribute.Key("wadm.event.time") // RFC 3339, the host's clock
-	AttrHost         = attribute.Key("wadm.host.id")
-	AttrWorkload     = attribute.Key("wadm.workload.id") // of a component or provider
-	AttrOperation    = attribute.Key("wadm.api.operation")
-	AttrResult       = attribute.Key("wadm.result")
-	AttrSequence     = attribute.Key("wadm.ledger.sequence")
-	AttrWanted       = attribute.Key("wadm.wanted") // instances a scaler wants
-	AttrHave         = attribute.Key("wadm.have")   // instances it has
+	AttrTenant      = attribute.Key("wadm.account.id")
+	AttrLattice     = attribute.Key("wadm.lattice.id")
+	AttrApplication = attribute.Key("wadm.app.name")
+	AttrScaler      = attribute.Key("wadm.scaler.id")
+	AttrReason      = attribute.Key("wadm.reason")
+	AttrEpoch       = attribute.Key("wadm.owner.epoch")
+	AttrCommands    = attribute.Key("wadm.commands") // how many were decided
+	AttrCommandID   = attribute.Key("wadm.command.id")
+	AttrCommandKind = attribute.Key("wadm.command.kind")
+	AttrEventID     = attribute.Key("wadm.event.id")
+	AttrHost        = attribute.Key("wadm.host.id")
+	AttrWorkload    = attribute.Key("wadm.workload.id") // of a component or provider
+	AttrOperation   = attribute.Key("wadm.api.operation")
+	AttrResult      = attribute.Key("wadm.result")
 )
 
 // Names of spans. They are few: what varies is an attribute. The functions
@@ -53,7 +42,6 @@ const (
 	SpanAnswer    = "process answer"
 	SpanInventory = "take inventory"
 	SpanTakeOver  = "take over lattice"
-	SpanHandOver  = "hand over lattice"
 )
 
 // SpanEvent names the root span of a received event: "process host_heartbeat".

@@ -18,7 +18,7 @@ import (
 var pure = []string{"tenancy", "tenancy/manifest", "scheduler/lattice", "scheduler/core", "shard/ring"}
 
 // adapters translate between a package and NATS.
-var adapters = []string{"tenancy/catalog", "tenancy/api", "tenancy/natsacct", "shard/natskv", "scheduler/natsjs", "scheduler/control"}
+var adapters = []string{"tenancy/catalog", "tenancy/api", "shard/natskv", "scheduler/natsjs", "scheduler/control"}
 
 const (
 	natsClient = "github.com/nats-io/nats.go/..."
@@ -139,15 +139,15 @@ var rules = []rule{
 		name:   "testing stays in tests",
 		reason: "package testing adds flags and weight to whoever imports it",
 		in:     []string{"..."},
-		except: []string{"config/natsconn/natstest", "shard/shardtest", "scheduler/schedtest"},
+		except: []string{"config/natsconn/natstest", "shard/shardtest"},
 		forbid: []string{"testing/...", "pgregory.net/...", "github.com/google/go-cmp/..."},
 	},
 	{
 		name:   "test packages are imported by tests",
 		reason: "they take testing.T and have no place in a running server",
 		in:     []string{"..."},
-		except: []string{"config/natsconn/natstest", "shard/shardtest", "scheduler/schedtest"},
-		forbid: []string{"wadm/config/natsconn/natstest", "wadm/shard/shardtest", "wadm/scheduler/schedtest"},
+		except: []string{"config/natsconn/natstest", "shard/shardtest"},
+		forbid: []string{"wadm/config/natsconn/natstest", "wadm/shard/shardtest"},
 	},
 }
 

@@ -144,11 +144,6 @@ type Changes struct {
 	Stale bool
 }
 
-// News tells whether anything changed that a decision could depend on.
-func (c *Changes) News() bool {
-	return c.Joined || c.Left || c.Labels || c.Woke || len(c.Workloads) > 0 || c.Link != nil || c.Config != "" || c.AskInventory
-}
-
 // NewState returns a state in which nothing has been observed.
 func NewState() *State {
 	return &State{
