@@ -72,7 +72,7 @@ func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) e
 	w.s.Stats.Commands.Add(uint64(len(cmds)))
 	for _, cmd := range cmds {
 		w.log.Info("command", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "count", cmd.Count,
-			"app", cmd.App, "reason", cmd.Reason, "cause", cmd.Cause, "trace_id", traceID(cmd.TraceParent))
+			"application", cmd.App, "reason", cmd.Reason, "cause", cmd.Cause, "trace_id", traceID(cmd.TraceParent))
 		w.sent[cmd.ID] = sentCommand{kind: cmd.Kind, at: time.Now(), parent: cmd.TraceParent, app: cmd.App}
 		w.task(ctx, &w.sending, func(ctx context.Context) { w.send(ctx, cmd) })
 	}
@@ -92,7 +92,7 @@ func (w *worker) commandEach(ctx context.Context, cmds []lattice.Command, c caus
 		return nil
 	}
 	cmd := cmds[0]
-	w.log.Error("command is too large to be stored", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "app", cmd.App, "error", err)
+	w.log.Error("command is too large to be stored", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "application", cmd.App, "error", err)
 	w.task(ctx, &w.sending, func(ctx context.Context) {
 		w.reply(ctx, cmd, lattice.Reply{Outcome: lattice.Refused, Message: fmt.Sprintf("%s of %s is too large to be stored", cmd.Kind, cmd.Target())})
 	})

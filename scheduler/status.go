@@ -105,7 +105,7 @@ func (q *statusQueue) rest(ctx context.Context, d time.Duration) {
 func (w *worker) publish(ctx context.Context, st core.AppStatus) {
 	news, start := w.statuses.put(st.App, st.Status)
 	if news {
-		w.log.Info("status", "app", st.App, "status", st.Status.Status.Type, "message", st.Status.Status.Message)
+		w.log.Info("status", "application", st.App, "status", st.Status.Status.Type, "message", st.Status.Status.Message)
 	}
 	if start {
 		w.start(func() { w.publishStatuses(ctx) })
@@ -140,7 +140,7 @@ func (w *worker) publishStatuses(ctx context.Context) {
 		case errors.Is(err, context.DeadlineExceeded):
 			w.statuses.again(app, st)
 		default:
-			w.log.Warn("status not published", "app", app, "error", err)
+			w.log.Warn("status not published", "application", app, "error", err)
 		}
 	}
 }
