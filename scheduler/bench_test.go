@@ -27,6 +27,7 @@ import (
 	"wadm/scheduler/control"
 	"wadm/scheduler/lattice"
 	"wadm/scheduler/natsjs"
+	"wadm/shard/natskv"
 	"wadm/tenancy"
 )
 
@@ -124,17 +125,20 @@ func newSite(b *testing.B, p *ports, inv func() lattice.Inventory, serveHosts fu
 		}
 	}
 	nc := connect()
-	streams, err := natsjs.New(b.Context(), nc, natsjs.Config{})
+	js, err := jetstream.New(nc)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := natskv.EnsureStream(b.Context(), js, natskv.LedgerConfig(natskv.DefaultLedger, 1, jetstream.FileStorage)); err != nil {
+		b.Fatal(err)
+	}
+	streams, err := natsjs.New(b.Context(), nc, natsjs.Config{Ledger: natskv.DefaultLedger})
 	if err != nil {
 		b.Fatal(err)
 	}
 	s.Ledger = natsjs.NewLedger(streams)
 	intake := natsjs.NewIntake(streams)
 	if s.Client, err = control.New(nc, control.Config{}); err != nil {
-		b.Fatal(err)
-	}
-	js, err := jetstream.New(nc)
-	if err != nil {
 		b.Fatal(err)
 	}
 	claim, err := js.Publish(b.Context(), "wadm.own."+key.Token(), nil)

@@ -92,7 +92,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	streams, err := natsjs.New(ctx, nc.Conn, natsjs.Config{
 		Log: log, Domain: cfg.NATS.JetStreamDomain,
 		Events: cfg.Storage.Stream("wasmbus_events"), Status: statusStream,
-		Ledger:   natskv.LedgerConfig(cfg.Storage.Stream(natskv.DefaultLedger), replicas, storage),
+		Ledger:   cfg.Storage.Stream(natskv.DefaultLedger),
 		Replicas: replicas, Memory: cfg.Storage.InMemory(),
 		EventsMaxBytes: max(cfg.Storage.WasmbusEventStreamMaxBytes, 0), StatusMaxBytes: max(cfg.Storage.StatusStreamMaxBytes, 0),
 		AckWait: cfg.Events.AckWait, MaxAckPending: cfg.Events.MaxAckPending,

@@ -21,26 +21,6 @@ const (
 // statusSubject is the root of the public statuses.
 const statusSubject = "wadm.status."
 
-// ledgerConfig is how a missing ledger is created when the caller does not say.
-// Discard new and no age: a claim must never be evicted, a full ledger refuses.
-// The server says: there the keeper of the claims makes the stream.
-func ledgerConfig(name string) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:         name,
-		Description:  "claims, commands and state of lattices; conditional writes only",
-		Subjects:     []string{claimSubject + "*.*", commandSubject + "*.*", stateSubject + "*.*"},
-		Discard:      jetstream.DiscardNew,
-		Replicas:     1,
-		MaxBytes:     -1,
-		MaxMsgs:      -1,
-		MaxMsgSize:   8 << 20,
-		MaxConsumers: 4096,
-		Duplicates:   2 * time.Minute,
-		AllowRollup:  true,
-		AllowMsgTTL:  true,
-	}
-}
-
 // statusConfig is what clients of statuses have always found: the last ten per
 // application, for ever. An account's subjects are added one by one, because a
 // wildcard in their place would take in JetStream's own.
@@ -98,20 +78,6 @@ func needSubjects(have *jetstream.StreamConfig, want jetstream.StreamConfig) (di
 		diffs = append(diffs, fmt.Sprintf("subjects are %v, want %v too", have.Subjects, missing))
 		have.Subjects = append(slices.Clone(have.Subjects), missing...)
 	}
-	return diffs
-}
-
-// needLedger insists on what the fence and recovery rest on; sizes and copies
-// are the operator's.
-func needLedger(have *jetstream.StreamConfig, want jetstream.StreamConfig) []string {
-	diffs := needSubjects(have, want)
-	diffs = set(diffs, "retention", &have.Retention, want.Retention)
-	diffs = set(diffs, "discard", &have.Discard, want.Discard)
-	diffs = set(diffs, "max age", &have.MaxAge, want.MaxAge)
-	diffs = set(diffs, "rollup allowed", &have.AllowRollup, want.AllowRollup)
-	diffs = set(diffs, "per-message TTL allowed", &have.AllowMsgTTL, want.AllowMsgTTL)
-	diffs = set(diffs, "direct access allowed", &have.AllowDirect, want.AllowDirect)
-	diffs = set(diffs, "acknowledgement off", &have.NoAck, want.NoAck)
 	return diffs
 }
 
@@ -196,7 +162,7 @@ func (s *Streams) ensure(ctx context.Context, want jetstream.StreamConfig, needs
 		info := st.CachedInfo()
 		next := info.Config
 		diffs := needs(&next, want)
-		if s.cfg.Replicas > 0 && want.Name != s.cfg.LedgerName {
+		if s.cfg.Replicas > 0 {
 			diffs = set(diffs, "replicas", &next.Replicas, s.cfg.Replicas)
 		}
 		if info.Config.Storage != want.Storage {

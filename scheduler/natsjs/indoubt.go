@@ -190,7 +190,7 @@ func (l *Ledger) readDoubt(ctx context.Context, c scheduler.Claim, doubt *doubt)
 func (l *Ledger) translate(ctx context.Context, cmds []lattice.Command, doubt *doubt) {
 	limited, cancel := context.WithTimeout(ctx, l.s.cfg.APITimeout)
 	defer cancel()
-	st, err := l.s.js.Stream(limited, l.s.cfg.LedgerName)
+	st, err := l.s.js.Stream(limited, l.s.cfg.Ledger)
 	now := time.Now()
 	for i := range cmds {
 		stored := doubt.commands[cmds[i].ID].stored
@@ -286,7 +286,7 @@ func (l *Ledger) get(ctx context.Context, req getRequest) (stored, error) {
 }
 
 func (l *Ledger) getOnce(ctx context.Context, body []byte) (stored, error) {
-	answer, err := l.s.nc.RequestWithContext(ctx, l.s.api+"STREAM.MSG.GET."+l.s.cfg.LedgerName, body)
+	answer, err := l.s.nc.RequestWithContext(ctx, l.s.api+"STREAM.MSG.GET."+l.s.cfg.Ledger, body)
 	if err != nil {
 		return stored{}, err
 	}

@@ -185,7 +185,7 @@ func (l *Ledger) write(ctx context.Context, c scheduler.Claim, subject string, d
 		m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{
 			jetstream.ExpectedLastSubjSeqHeader:     {strconv.FormatUint(c.Epoch, 10)},
 			jetstream.ExpectedLastSubjSeqSubjHeader: {claimSubject + key},
-			jetstream.ExpectedStreamHeader:          {l.s.cfg.LedgerName},
+			jetstream.ExpectedStreamHeader:          {l.s.cfg.Ledger},
 			jetstream.MsgIDHeader:                   {id},
 		}}
 		if ttl > 0 {

@@ -15,6 +15,7 @@ import (
 	"wadm/config/natsconn/natstest"
 	"wadm/scheduler"
 	"wadm/scheduler/natsjs"
+	"wadm/shard/natskv"
 	"wadm/tenancy"
 )
 
@@ -36,8 +37,22 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// makeLedger does what the keeper of the claims does before the scheduler begins.
+func makeLedger(t testing.TB, nc *nats.Conn) {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := natskv.EnsureStream(t.Context(), js, natskv.LedgerConfig(natskv.DefaultLedger, 1, jetstream.FileStorage)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func open(t testing.TB, nc *nats.Conn, cfg natsjs.Config) *natsjs.Streams {
 	t.Helper()
+	makeLedger(t, nc)
+	cfg.Ledger = natskv.DefaultLedger
 	s, err := natsjs.New(t.Context(), nc, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -40,12 +40,12 @@ type Config struct {
 	// with [Streams.AddTenant].
 	Multi bool
 
-	// Names of the streams. Default wasmbus_events, wadm_ledger, wadm_status. The
-	// events stream of a tenant that is not the default one is "{Events}_{tenant}".
-	Events, LedgerName, Status string
-	// Ledger, if it has a name, is how a missing ledger is created. Default:
-	// LedgerName with one file-stored copy.
-	Ledger jetstream.StreamConfig
+	// Ledger names the stream of claims, which whoever keeps the claims has made.
+	// Required.
+	Ledger string
+	// Names of the other streams. Default wasmbus_events, wadm_status. The events
+	// stream of a tenant that is not the default one is "{Events}_{tenant}".
+	Events, Status string
 	// Replicas is the number of copies of the events and status streams. Default 1
 	// for a new stream, no change of an existing one.
 	Replicas int
@@ -99,12 +99,7 @@ func (c Config) WithDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	def(&c.Events, "wasmbus_events")
-	def(&c.LedgerName, "wadm_ledger")
 	def(&c.Status, "wadm_status")
-	if c.Ledger.Name == "" {
-		c.Ledger = ledgerConfig(c.LedgerName)
-	}
-	c.LedgerName = c.Ledger.Name
 	def(&c.EventsMaxAge, 70*time.Second)
 	def(&c.MaxConsumers, 200_000)
 	def(&c.AckWait, 30*time.Second)
@@ -148,7 +143,10 @@ func (c Config) Validate() error {
 	if c.CommandTTL < time.Second || c.CommandTTL%time.Second != 0 {
 		return fmt.Errorf("natsjs: command TTL is %v, want whole seconds (the server cuts the rest off)", c.CommandTTL)
 	}
-	for _, name := range []string{c.Events, c.LedgerName, c.Status} {
+	if c.Ledger == "" {
+		return errors.New("natsjs: the name of the ledger is required")
+	}
+	for _, name := range []string{c.Events, c.Ledger, c.Status} {
 		if strings.ContainsAny(name, ">*. /\\\t\r\n") {
 			return fmt.Errorf("natsjs: stream name %q: dots, wildcards, slashes and blanks are not allowed", name)
 		}
@@ -182,10 +180,10 @@ type Streams struct {
 	tenants map[tenancy.Tenant]*events
 }
 
-// New makes sure the streams exist as they must: missing ones are created,
-// different ones are changed in place with the difference logged, and what
-// cannot be changed is an error that wraps [ErrDiffers] and names it. Nothing is
-// ever deleted.
+// New makes sure the streams of events and statuses exist as they must: missing
+// ones are created, different ones are changed in place with the difference logged,
+// and what cannot be changed is an error that wraps [ErrDiffers] and names it.
+// Nothing is ever deleted. The ledger has to be there.
 func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Streams, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -203,12 +201,12 @@ func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Streams, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	ledger, err := s.ensure(ctx, s.cfg.Ledger, needLedger, false)
+	ledger, err := s.js.Stream(ctx, s.cfg.Ledger)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("look up ledger %s: %w", s.cfg.Ledger, err)
 	}
-	s.ledgerMost = max(0, int(ledger.Config.MaxMsgSize))
-	s.ledgerID.Store(idOf(ledger))
+	s.ledgerMost = max(0, int(ledger.CachedInfo().Config.MaxMsgSize))
+	s.ledgerID.Store(idOf(ledger.CachedInfo()))
 	if _, err := s.ensure(ctx, s.statusConfig(""), needSubjects, false); err != nil {
 		return nil, err
 	}
@@ -229,13 +227,13 @@ func (s *Streams) ledger() string { id, _ := s.ledgerID.Load().(string); return 
 // consumers that were made under the old one count no more.
 func (s *Streams) LearnLedger(ctx context.Context) {
 	for try := 0; ; try++ {
-		st, err := s.js.Stream(ctx, s.cfg.LedgerName)
+		st, err := s.js.Stream(ctx, s.cfg.Ledger)
 		if err == nil {
 			s.ledgerID.Store(idOf(st.CachedInfo()))
 			return
 		}
 		// Without a ledger nobody can claim anything, so there is time.
-		s.log.Warn("new ledger not looked at, trying again", "stream", s.cfg.LedgerName, "error", err)
+		s.log.Warn("new ledger not looked at, trying again", "stream", s.cfg.Ledger, "error", err)
 		if !pause(ctx, try) {
 			return
 		}

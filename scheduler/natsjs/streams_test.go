@@ -17,6 +17,7 @@ import (
 	"wadm/config/natsconn/natstest"
 	"wadm/scheduler"
 	"wadm/scheduler/natsjs"
+	"wadm/shard/natskv"
 	"wadm/tenancy"
 )
 
@@ -66,10 +67,6 @@ func TestStreamsAreMadeAsNeededAndFoundAgain(t *testing.T) {
 	}
 	if ev.MaxAge != 70*time.Second || ev.MaxConsumers != 200_000 || !ev.NoAck || ev.AllowRollup || ev.Storage != jetstream.FileStorage || ev.Duplicates != time.Second {
 		t.Errorf("%+v", ev)
-	}
-	led := streamConfig(t, js, "wadm_ledger")
-	if led.Discard != jetstream.DiscardNew || !led.AllowMsgTTL || !led.AllowRollup || led.AllowDirect || led.MaxAge != 0 || led.Duplicates != 2*time.Minute {
-		t.Errorf("%+v", led)
 	}
 	st := streamConfig(t, js, "wadm_status")
 	if st.MaxMsgsPerSubject != 10 || st.MaxAge != 0 || !slices.Equal(st.Subjects, []string{"wadm.status.*.*"}) {
@@ -131,7 +128,8 @@ func TestAStreamThatCannotBeChangedIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := streamConfig(t, js, "wasmbus_events")
-	_, err := natsjs.New(t.Context(), nc, natsjs.Config{})
+	makeLedger(t, nc)
+	_, err := natsjs.New(t.Context(), nc, natsjs.Config{Ledger: natskv.DefaultLedger})
 	if !errors.Is(err, natsjs.ErrDiffers) || !strings.Contains(err.Error(), "retention is WorkQueue, want Limits") {
 		t.Errorf("%v", err)
 	}
@@ -151,14 +149,18 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	nc := srv.Connect(t)
-	for name, cfg := range map[string]natsjs.Config{
-		"half a second of TTL": {CommandTTL: 1500 * time.Millisecond},
-		"negative wait":        {AckWait: -1},
-		"no consumers":         {MaxConsumers: -1},
-		"dot in a name":        {Events: "a.b"},
+	makeLedger(t, nc)
+	const ledger = natskv.DefaultLedger
+	for want, cfg := range map[string]natsjs.Config{
+		"command TTL is 1.5s":            {Ledger: ledger, CommandTTL: 1500 * time.Millisecond},
+		"ack wait is -1ns":               {Ledger: ledger, AckWait: -1},
+		"max consumers is -1":            {Ledger: ledger, MaxConsumers: -1},
+		`stream name "a.b"`:              {Ledger: ledger, Events: "a.b"},
+		"name of the ledger is required": {},
+		"look up ledger of_nobody":       {Ledger: "of_nobody"},
 	} {
-		if _, err := natsjs.New(t.Context(), nc, cfg); err == nil {
-			t.Errorf("%s: no error", name)
+		if _, err := natsjs.New(t.Context(), nc, cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want an error that says %q", err, want)
 		}
 	}
 }
