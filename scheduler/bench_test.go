@@ -29,6 +29,7 @@ import (
 	"wadm/scheduler/natsjs"
 	"wadm/shard/natskv"
 	"wadm/tenancy"
+	"wadm/tenancy/api"
 )
 
 // serverDir is the environment variable that turns the test binary into a NATS
@@ -132,7 +133,7 @@ func newSite(b *testing.B, p *ports, inv func() lattice.Inventory, serveHosts fu
 	if _, err := natskv.EnsureStream(b.Context(), js, natskv.LedgerConfig(natskv.DefaultLedger, 1, jetstream.FileStorage)); err != nil {
 		b.Fatal(err)
 	}
-	streams, err := natsjs.New(b.Context(), nc, natsjs.Config{Ledger: natskv.DefaultLedger})
+	streams, err := natsjs.New(b.Context(), nc, natsjs.Config{Ledger: natskv.DefaultLedger, Status: api.Streams{}.StatusStream()})
 	if err != nil {
 		b.Fatal(err)
 	}

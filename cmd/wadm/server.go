@@ -76,25 +76,22 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	if err := s.adopt(ctx, cfg.Storage.ManifestBucket); err != nil {
 		return nil, err
 	}
-	statusStream := cfg.Storage.Stream("wadm_status")
+	public := api.Streams{
+		Events: cfg.Storage.Stream("wadm_events"), Status: cfg.Storage.Stream("wadm_status"), Replicas: replicas, Storage: storage,
+		EventsMaxBytes: cfg.Storage.EventStreamMaxBytes, StatusMaxBytes: cfg.Storage.StatusStreamMaxBytes,
+	}
 	if s.api, err = api.New(nc.Conn, s.catalog, api.Deps{
 		JetStream: js, Logger: log, Tracer: d.Tracing.Provider(),
 		Register: s.registrar.register, Explain: s.explain,
 	}, api.Config{
-		Prefix: cfg.API.Prefix, ReplyPrefixes: cfg.API.Inboxes(),
-		Streams: api.Streams{
-			Events: cfg.Storage.Stream("wadm_events"), Status: statusStream, Replicas: replicas, Storage: storage,
-			EventsMaxBytes: cfg.Storage.EventStreamMaxBytes, StatusMaxBytes: cfg.Storage.StatusStreamMaxBytes,
-		},
+		Prefix: cfg.API.Prefix, ReplyPrefixes: cfg.API.Inboxes(), Streams: public,
 	}); err != nil {
 		return nil, err
 	}
 	streams, err := natsjs.New(ctx, nc.Conn, natsjs.Config{
 		Log: log, Domain: cfg.NATS.JetStreamDomain,
-		Events: cfg.Storage.Stream("wasmbus_events"), Status: statusStream,
-		Ledger:   cfg.Storage.Stream(natskv.DefaultLedger),
-		Replicas: replicas, Memory: cfg.Storage.InMemory(),
-		EventsMaxBytes: max(cfg.Storage.WasmbusEventStreamMaxBytes, 0), StatusMaxBytes: max(cfg.Storage.StatusStreamMaxBytes, 0),
+		Events: cfg.Storage.Stream("wasmbus_events"), Status: public.StatusStream(), Ledger: cfg.Storage.Stream(natskv.DefaultLedger),
+		Replicas: replicas, Memory: cfg.Storage.InMemory(), EventsMaxBytes: cfg.Storage.WasmbusEventStreamMaxBytes,
 		AckWait: cfg.Events.AckWait, MaxAckPending: cfg.Events.MaxAckPending,
 		CommandTTL: (cfg.Commands.Deadline + time.Minute).Round(time.Second),
 	})
@@ -120,8 +117,8 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 			natsconn.Kept{Name: bucket(natskv.DefaultLattices)},
 			natsconn.Kept{Name: bucket(natskv.DefaultMembers)},
 			natsconn.Kept{Name: bucket(natskv.DefaultView)},
-			natsconn.Kept{Name: cfg.Storage.Stream("wadm_events"), MayCountAnew: true},
-			natsconn.Kept{Name: statusStream, MayCountAnew: true, Made: s.scheduler.RepeatStatuses},
+			natsconn.Kept{Name: public.Events, MayCountAnew: true},
+			natsconn.Kept{Name: public.Status, MayCountAnew: true, Made: s.scheduler.RepeatStatuses},
 		)
 	}
 	s.explainer = &explainer{nc: nc.Conn, scheduler: s.scheduler, instance: cfg.InstanceID, heard: heardBy(cfg), log: log}

@@ -21,26 +21,13 @@ const (
 // statusSubject is the root of the public statuses.
 const statusSubject = "wadm.status."
 
-// statusConfig is what clients of statuses have always found: the last ten per
-// application, for ever. An account's subjects are added one by one, because a
-// wildcard in their place would take in JetStream's own.
+// statusConfig is the stream of statuses as it takes those of account too. An
+// account's subjects are added one by one, because a wildcard in their place would
+// take in JetStream's own.
 func (s *Streams) statusConfig(account string) jetstream.StreamConfig {
-	c := jetstream.StreamConfig{
-		Name:              s.cfg.Status,
-		Description:       "status updates of applications",
-		Subjects:          []string{statusSubject + "*.*"},
-		Discard:           jetstream.DiscardOld,
-		MaxMsgsPerSubject: 10,
-		MaxBytes:          limit(s.cfg.StatusMaxBytes),
-		Replicas:          max(1, s.cfg.Replicas),
-		Duplicates:        2 * time.Minute,
-		AllowDirect:       true,
-	}
+	c := s.cfg.Status
 	if account != "" {
-		c.Subjects = append(c.Subjects, account+"."+statusSubject+"*.*")
-	}
-	if s.cfg.Memory {
-		c.Storage = jetstream.MemoryStorage
+		c.Subjects = append(slices.Clone(c.Subjects), account+"."+statusSubject+"*.*")
 	}
 	return c
 }

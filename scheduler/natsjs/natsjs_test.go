@@ -17,6 +17,7 @@ import (
 	"wadm/scheduler/natsjs"
 	"wadm/shard/natskv"
 	"wadm/tenancy"
+	"wadm/tenancy/api"
 )
 
 // patience bounds every wait of the tests.
@@ -52,7 +53,7 @@ func makeLedger(t testing.TB, nc *nats.Conn) {
 func open(t testing.TB, nc *nats.Conn, cfg natsjs.Config) *natsjs.Streams {
 	t.Helper()
 	makeLedger(t, nc)
-	cfg.Ledger = natskv.DefaultLedger
+	cfg.Ledger, cfg.Status = natskv.DefaultLedger, api.Streams{}.StatusStream()
 	s, err := natsjs.New(t.Context(), nc, cfg)
 	if err != nil {
 		t.Fatal(err)

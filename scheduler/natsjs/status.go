@@ -145,7 +145,7 @@ func (p *Statuses) told(ctx context.Context, subject string, data []byte) bool {
 	if err != nil {
 		return false
 	}
-	m, err := p.s.nc.RequestWithContext(limited, p.s.api+"STREAM.MSG.GET."+p.s.cfg.Status, body)
+	m, err := p.s.nc.RequestWithContext(limited, p.s.api+"STREAM.MSG.GET."+p.s.cfg.Status.Name, body)
 	var answer struct {
 		Message *stored `json:"message"`
 	}
@@ -159,7 +159,7 @@ func (p *Statuses) store(ctx context.Context, key tenancy.LatticeKey, account, s
 	}
 	for try := 0; ; try++ {
 		limited, cancel := context.WithTimeout(ctx, p.s.cfg.AppendTimeout)
-		_, err := p.s.js.Publish(limited, subject, data, jetstream.WithExpectStream(p.s.cfg.Status), jetstream.WithRetryAttempts(0))
+		_, err := p.s.js.Publish(limited, subject, data, jetstream.WithExpectStream(p.s.cfg.Status.Name), jetstream.WithRetryAttempts(0))
 		cancel()
 		if err == nil {
 			return nil

@@ -43,20 +43,20 @@ type Config struct {
 	// Ledger names the stream of claims, which whoever keeps the claims has made.
 	// Required.
 	Ledger string
-	// Names of the other streams. Default wasmbus_events, wadm_status. The events
-	// stream of a tenant that is not the default one is "{Events}_{tenant}".
-	Events, Status string
+	// Status says how the stream of statuses is made when it is missing. Required.
+	Status jetstream.StreamConfig
+	// Events names the events stream of the default tenant. Default wasmbus_events.
+	// That of another tenant is "{Events}_{tenant}".
+	Events string
 	// Replicas is the number of copies of the events and status streams. Default 1
 	// for a new stream, no change of an existing one.
 	Replicas int
-	// Memory stores events and statuses in memory instead of files. An existing
-	// stream keeps its storage.
+	// Memory stores events in memory instead of files. An existing stream keeps its
+	// storage.
 	Memory bool
 	// EventsMaxBytes ends the events stream of a tenant early, dropping the
 	// oldest. 0: no limit.
 	EventsMaxBytes int64
-	// StatusMaxBytes does the same for statuses. 0: no limit.
-	StatusMaxBytes int64
 	// EventsMaxAge is how long events are kept. Default 70 s. A lattice that takes
 	// none for longer, or a connection that is away for longer, ends in an inventory.
 	EventsMaxAge time.Duration
@@ -99,7 +99,6 @@ func (c Config) WithDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	def(&c.Events, "wasmbus_events")
-	def(&c.Status, "wadm_status")
 	def(&c.EventsMaxAge, 70*time.Second)
 	def(&c.MaxConsumers, 200_000)
 	def(&c.AckWait, 30*time.Second)
@@ -143,10 +142,10 @@ func (c Config) Validate() error {
 	if c.CommandTTL < time.Second || c.CommandTTL%time.Second != 0 {
 		return fmt.Errorf("natsjs: command TTL is %v, want whole seconds (the server cuts the rest off)", c.CommandTTL)
 	}
-	if c.Ledger == "" {
-		return errors.New("natsjs: the name of the ledger is required")
+	if c.Ledger == "" || c.Status.Name == "" {
+		return errors.New("natsjs: the ledger and the stream of statuses are required")
 	}
-	for _, name := range []string{c.Events, c.Ledger, c.Status} {
+	for _, name := range []string{c.Events, c.Ledger, c.Status.Name} {
 		if strings.ContainsAny(name, ">*. /\\\t\r\n") {
 			return fmt.Errorf("natsjs: stream name %q: dots, wildcards, slashes and blanks are not allowed", name)
 		}

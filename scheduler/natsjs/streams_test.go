@@ -19,6 +19,7 @@ import (
 	"wadm/scheduler/natsjs"
 	"wadm/shard/natskv"
 	"wadm/tenancy"
+	"wadm/tenancy/api"
 )
 
 // journal is a log that can be read while it is written.
@@ -129,7 +130,7 @@ func TestAStreamThatCannotBeChangedIsNamed(t *testing.T) {
 	}
 	before := streamConfig(t, js, "wasmbus_events")
 	makeLedger(t, nc)
-	_, err := natsjs.New(t.Context(), nc, natsjs.Config{Ledger: natskv.DefaultLedger})
+	_, err := natsjs.New(t.Context(), nc, natsjs.Config{Ledger: natskv.DefaultLedger, Status: api.Streams{}.StatusStream()})
 	if !errors.Is(err, natsjs.ErrDiffers) || !strings.Contains(err.Error(), "retention is WorkQueue, want Limits") {
 		t.Errorf("%v", err)
 	}
@@ -151,13 +152,15 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 	nc := srv.Connect(t)
 	makeLedger(t, nc)
 	const ledger = natskv.DefaultLedger
+	status := api.Streams{}.StatusStream()
 	for want, cfg := range map[string]natsjs.Config{
-		"command TTL is 1.5s":            {Ledger: ledger, CommandTTL: 1500 * time.Millisecond},
-		"ack wait is -1ns":               {Ledger: ledger, AckWait: -1},
-		"max consumers is -1":            {Ledger: ledger, MaxConsumers: -1},
-		`stream name "a.b"`:              {Ledger: ledger, Events: "a.b"},
-		"name of the ledger is required": {},
-		"look up ledger of_nobody":       {Ledger: "of_nobody"},
+		"command TTL is 1.5s":               {Ledger: ledger, Status: status, CommandTTL: 1500 * time.Millisecond},
+		"ack wait is -1ns":                  {Ledger: ledger, Status: status, AckWait: -1},
+		"max consumers is -1":               {Ledger: ledger, Status: status, MaxConsumers: -1},
+		`stream name "a.b"`:                 {Ledger: ledger, Status: status, Events: "a.b"},
+		"ledger and the stream of statuses": {Ledger: ledger},
+		"the ledger and the stream":         {Status: status},
+		"look up ledger of_nobody":          {Ledger: "of_nobody", Status: status},
 	} {
 		if _, err := natsjs.New(t.Context(), nc, cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want an error that says %q", err, want)

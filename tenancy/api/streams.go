@@ -48,6 +48,21 @@ func (s Streams) WithDefaults() Streams {
 	return s
 }
 
+// StatusStream is the one definition of the stream of statuses, for whoever
+// publishes them too: the last ten of each application, for ever, as clients have
+// always found them.
+func (s Streams) StatusStream() jetstream.StreamConfig {
+	s = s.WithDefaults()
+	return jetstream.StreamConfig{
+		Name:        s.Status,
+		Description: "A stream that stores all status updates for wadm applications",
+		Subjects:    []string{"wadm.status.*.*"},
+		Replicas:    s.Replicas, Storage: s.Storage, MaxBytes: s.StatusMaxBytes,
+		MaxMsgsPerSubject: 10, AllowDirect: true, Duplicates: 2 * time.Minute,
+		MaxMsgs: -1, MaxConsumers: -1, MaxMsgSize: -1,
+	}
+}
+
 // eventAge is how long manifest events are kept: as long as anybody could wait.
 const eventAge = 70 * time.Second
 
@@ -62,14 +77,7 @@ func (s *Server) streamConfigs(tenant tenancy.Tenant) []jetstream.StreamConfig {
 			MaxAge: eventAge, Duplicates: eventAge,
 			MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1, MaxMsgSize: -1,
 		},
-		{
-			Name:        c.Status,
-			Description: "A stream that stores all status updates for wadm applications",
-			Subjects:    []string{"wadm.status.*.*"},
-			Replicas:    c.Replicas, Storage: c.Storage, MaxBytes: c.StatusMaxBytes,
-			MaxMsgsPerSubject: 10, AllowDirect: true, Duplicates: 2 * time.Minute,
-			MaxMsgs: -1, MaxConsumers: -1, MaxMsgSize: -1,
-		},
+		c.StatusStream(),
 	}
 	if tenant != "" {
 		// A wildcard in the tenant's place would take in JetStream's own subjects, which
