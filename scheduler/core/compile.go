@@ -17,10 +17,7 @@ const (
 	kindLink   = "LinkScaler"
 )
 
-const (
-	defaultSpread = "default"
-	defaultLink   = "default"
-)
+const defaultSpread = "default"
 
 // scaler is one rule of a manifest.
 type scaler struct {
@@ -259,13 +256,10 @@ func (a *app) registerConfigs(configs []manifest.Config, secrets []manifest.Secr
 }
 
 func (a *app) linkScaler(l *manifest.Link, source, target lattice.WorkloadID, owner string, policies map[string]manifest.Policy) *scaler {
-	name := defaultLink
-	if l.Name != nil {
-		name = *l.Name
-	}
+	name := l.LinkName()
 	link := lattice.Link{
 		// A host takes an empty name for the default one.
-		Source: source, Target: target, Name: cmp.Or(name, defaultLink), Namespace: l.Namespace, Package: l.Package,
+		Source: source, Target: target, Name: cmp.Or(name, manifest.DefaultLinkName), Namespace: l.Namespace, Package: l.Package,
 		Interfaces: slices.Clone(l.Interfaces), SourceConfig: []string{},
 		TargetConfig: a.registerConfigs(l.Target.Config, l.Target.Secrets, policies),
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"wadm/scheduler/lattice"
-	"wadm/tenancy/manifest"
 )
 
 // storyDefects says what the stories prove about the known defects of upstream.
@@ -106,7 +105,7 @@ func secretFieldIsPartOfTheSecret(t *testing.T) {
 	}
 	for _, field := range []string{"user", "password"} {
 		deploy(field)
-		if got := w.configs[manifest.SecretPrefix+"shop-token"]["field"]; got != field {
+		if got := w.configs["SECRET_shop-token"]["field"]; got != field {
 			t.Errorf("field %q is asked for, the store says %q", field, got)
 		}
 	}

@@ -36,7 +36,7 @@ func (a *adviser) say(format string, args ...any) {
 }
 
 func (a *adviser) identity(c *Component) {
-	id := c.ID(a.m.Metadata.Name)
+	id := c.id(a.m.Metadata.Name)
 	if other, taken := a.ids[id]; taken && other != c.Name {
 		a.say("components '%s' and '%s' have the same id '%s': hosts cannot tell them apart", other, c.Name, id)
 		return

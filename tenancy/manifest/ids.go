@@ -23,9 +23,9 @@ func (l *Link) LinkName() string {
 	return *l.Name
 }
 
-// Sanitise lower-cases name and puts one underscore for each character that is
+// sanitise lower-cases name and puts one underscore for each character that is
 // neither an ASCII letter nor a digit. Different names can give one result.
-func Sanitise(name string) string {
+func sanitise(name string) string {
 	var b strings.Builder
 	b.Grow(len(name))
 	for _, r := range name {
@@ -51,22 +51,16 @@ func ComponentID(app, component string, explicit *string) string {
 	if explicit != nil {
 		return *explicit
 	}
-	return Sanitise(app) + "-" + Sanitise(component)
+	return sanitise(app) + "-" + sanitise(component)
 }
 
-// Origin gives the application and the component name that c is known by:
-// those of the shared application it refers to, or its own.
-func (c *Component) Origin(app string) (application, component string) {
+// id is the id of c in the application app; see [ComponentID].
+func (c *Component) id(app string) string {
+	component := c.Name
 	if ref := c.Properties.Application; ref != nil {
-		return ref.Name, ref.Component
+		app, component = ref.Name, ref.Component
 	}
-	return app, c.Name
-}
-
-// ID is the id of c in the application app; see [ComponentID].
-func (c *Component) ID(app string) string {
-	application, component := c.Origin(app)
-	return ComponentID(application, component, c.Properties.ID)
+	return ComponentID(app, component, c.Properties.ID)
 }
 
 // ConfigName is the name of c in the lattice's config store: derived when the
@@ -75,76 +69,22 @@ func ConfigName(app string, c Config) string {
 	if c.Properties == nil {
 		return c.Name
 	}
-	return Sanitise(app) + "-" + Sanitise(c.Name)
+	return sanitise(app) + "-" + sanitise(c.Name)
 }
 
-// SecretPrefix is how hosts tell secrets from other configs.
-const SecretPrefix = "SECRET_"
+// secretPrefix is how hosts tell secrets from other configs.
+const secretPrefix = "SECRET_"
 
 // SecretName is the name of s in the lattice's config store.
 func SecretName(app string, s Secret) string {
-	return SecretPrefix + Sanitise(app) + "-" + Sanitise(s.Name)
+	return secretPrefix + sanitise(app) + "-" + sanitise(s.Name)
 }
 
-// Names lists what a workload or one end of a link is configured with, by the
-// names in the config store: configs in order, then secrets in order.
-func (e *LinkEnd) Names(app string) []string {
-	if e == nil || len(e.Config)+len(e.Secrets) == 0 {
-		return nil
-	}
-	names := make([]string, 0, len(e.Config)+len(e.Secrets))
-	for _, c := range e.Config {
-		names = append(names, ConfigName(app, c))
-	}
-	for _, s := range e.Secrets {
-		names = append(names, SecretName(app, s))
-	}
-	return names
-}
-
-// Names lists what a component is configured with; see [LinkEnd.Names].
-func (p *Properties) Names(app string) []string {
-	return (&LinkEnd{Config: p.Config, Secrets: p.Secrets}).Names(app)
-}
-
-// The kinds of scalers, as they appear in ids and in status.
-const (
-	KindSpread = "SpreadScaler"
-	KindDaemon = "DaemonScaler"
-	KindLink   = "LinkScaler"
-)
-
-// ScalerID hashes parts, joined without separators, to 64 lower-case hex digits.
+// ScalerID hashes the parts of which a scaler's id is made, joined without
+// separators, to 64 lower-case hex digits.
 func ScalerID(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "")))
 	return hex.EncodeToString(sum[:])
-}
-
-// SpreadID is the id of the spread scaler of c in the application app. Counts
-// and spreads are no part of it, so changing them keeps what runs.
-func SpreadID(app string, c *Component) string { return workloadID(KindSpread, app, c) }
-
-// DaemonID is the id of the daemon scaler of c in the application app.
-func DaemonID(app string, c *Component) string { return workloadID(KindDaemon, app, c) }
-
-func workloadID(kind, app string, c *Component) string {
-	application, component := c.Origin(app)
-	parts := []string{kind, application, component, c.ID(app), ""}
-	if c.Properties.Image != nil {
-		parts[4] = *c.Properties.Image
-	}
-	return ScalerID(append(parts, c.Properties.Names(app)...)...)
-}
-
-// LinkID is the id of the link scaler of l from source to target, both
-// components of the manifest app.
-func LinkID(app string, source *Component, l *Link, target *Component) string {
-	owner, _ := source.Origin(app)
-	parts := []string{KindLink, owner, l.LinkName(), source.ID(app), target.ID(app), l.Namespace, l.Package}
-	parts = append(parts, l.Interfaces...)
-	parts = append(parts, l.Source.Names(app)...)
-	parts = append(parts, l.Target.Names(app)...)
-	return ScalerID(parts...)
 }
 
 // The types inside the stored value of a secret.

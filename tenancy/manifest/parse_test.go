@@ -11,6 +11,15 @@ import (
 	"wadm/tenancy/manifest"
 )
 
+func parseYAML(t testing.TB, text string) *manifest.Manifest {
+	t.Helper()
+	m, err := manifest.Parse([]byte(text), manifest.ContentYAML, true, manifest.Budget{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // inTrait puts a YAML value where types are resolved.
 func inTrait(value string) string {
 	return strings.Replace(app("{name: c, type: component, properties: {image: i}, traits: [{type: x, properties: PUT}]}"), "PUT", "{v: "+value+"}", 1)

@@ -217,7 +217,10 @@ func TestAdvicePointsAtWhatWillNotHappen(t *testing.T) {
 	if got := failures(m); got != nil {
 		t.Errorf("advice became failures: %q", got)
 	}
-	if got := parseYAML(t, helloWorld).Advice(); got != nil {
+	m = parseYAML(t, app(
+		"{name: http-component, type: component, properties: {image: i}, traits: [{type: spreadscaler, properties: {instances: 1}}]}",
+		"{name: httpserver, type: capability, properties: {image: j}, traits: [{type: link, properties: {namespace: wasi, package: http, interfaces: [incoming-handler], target: http-component}}]}"))
+	if got := m.Advice(); got != nil {
 		t.Errorf("advice about nothing: %q", got)
 	}
 }
