@@ -31,8 +31,8 @@ func (s *Server) readPut(ctx context.Context, r *request) (app string, next func
 	if err != nil {
 		return no("Unable to parse manifest: %s", err)
 	}
-	if v, _ := m.Version(); v == manifest.VersionLatest {
-		return no(`invalid manifest version, errors: "latest is not allowed in wadm"`)
+	if err := manifest.CheckVersion(m); err != nil {
+		return no("%s", err)
 	}
 	name := strings.TrimSpace(m.Metadata.Name)
 	if err := manifest.CheckName(name); err != nil {
