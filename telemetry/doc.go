@@ -10,6 +10,6 @@
 // The names of span attributes, spans and log keys stand in attributes.go, so
 // that dashboards and queries can rely on them.
 //
-// Liveness never depends on NATS or on other instances, or an outage of NATS
-// would restart the whole fleet; readiness does.
+// Liveness is that the process answers. It never depends on NATS or on other
+// instances, or an outage of NATS would restart the whole fleet; readiness does.
 package telemetry

@@ -14,11 +14,10 @@ const checkTimeout = time.Second
 // ends, and may be called from several goroutines at once.
 type Check func(ctx context.Context) error
 
-// Health is the set of checks behind the probes. Add checks while
+// Health is the set of checks behind the readiness probe. Add checks while
 // starting; it is safe for concurrent use.
 type Health struct {
 	mu        sync.Mutex
-	liveness  []namedCheck
 	readiness []namedCheck
 }
 
@@ -27,16 +26,8 @@ type namedCheck struct {
 	check Check
 }
 
-// NewHealth returns a Health without checks: alive and ready.
+// NewHealth returns a Health without checks: ready.
 func NewHealth() *Health { return &Health{} }
-
-// AddLiveness adds a reason to be restarted. A check here must not depend on
-// NATS, on other instances or on load: only on this process being stuck.
-func (h *Health) AddLiveness(name string, check Check) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.liveness = append(h.liveness, namedCheck{name, check})
-}
 
 // AddReadiness adds a condition of being of use.
 func (h *Health) AddReadiness(name string, check Check) {
@@ -45,15 +36,10 @@ func (h *Health) AddReadiness(name string, check Check) {
 	h.readiness = append(h.readiness, namedCheck{name, check})
 }
 
-// Live returns why the process should be restarted; empty when it should not.
-func (h *Health) Live(ctx context.Context) []string { return h.run(ctx, &h.liveness) }
-
 // Ready returns why the process is of no use now; empty when it is ready.
-func (h *Health) Ready(ctx context.Context) []string { return h.run(ctx, &h.readiness) }
-
-func (h *Health) run(ctx context.Context, list *[]namedCheck) []string {
+func (h *Health) Ready(ctx context.Context) []string {
 	h.mu.Lock()
-	checks := slices.Clone(*list)
+	checks := slices.Clone(h.readiness)
 	h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()

@@ -39,7 +39,7 @@ const (
 // Server is the HTTP endpoint for probes, metrics and read-only pages:
 //
 //	/                 what there is, with links, for people
-//	/livez, /readyz   probes: 200 and {"status":"ok"}, else 500 resp. 503 and the reasons
+//	/livez, /readyz   probes: 200 and {"status":"ok"}; /readyz else 503 and the reasons
 //	/metrics          Prometheus text or OpenMetrics
 //	/debug/pprof/     profiles, for clients on this machine only
 //
@@ -67,8 +67,8 @@ func New(addr string, health *telemetry.Health, metrics prometheus.Gatherer, log
 	s := &Server{listener: l, mux: http.NewServeMux(), log: log}
 	s.mux.HandleFunc("/", unknownEndpoint)
 	s.mux.HandleFunc("GET /{$}", s.serveIndex)
-	s.mux.Handle("/livez", probe("/livez", http.StatusInternalServerError, health.Live))
-	s.mux.Handle("/readyz", probe("/readyz", http.StatusServiceUnavailable, health.Ready))
+	s.mux.Handle("/livez", probe("/livez", func(context.Context) []string { return nil }))
+	s.mux.Handle("/readyz", probe("/readyz", health.Ready))
 	s.list("/livez", "whether the process works")
 	s.list("/readyz", "whether it takes its part, and if not, why")
 	s.Page("/metrics", "metrics for Prometheus", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
@@ -161,7 +161,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Close() error { return s.listener.Close() }
 
 // probe answers for one set of checks.
-func probe(path string, failure int, reasons func(context.Context) []string) http.Handler {
+func probe(path string, reasons func(context.Context) []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -174,7 +174,7 @@ func probe(path string, failure int, reasons func(context.Context) []string) htt
 		}{Status: "ok"}
 		status := http.StatusOK
 		if answer.Reasons = reasons(r.Context()); len(answer.Reasons) > 0 {
-			answer.Status, status = "failure", failure
+			answer.Status, status = "failure", http.StatusServiceUnavailable
 		}
 		body, err := json.Marshal(answer)
 		if err != nil {
