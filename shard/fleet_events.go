@@ -94,10 +94,7 @@ func (f *Fleet) putMember(base context.Context, now time.Time) {
 // sawView takes a view and computes the ring from it.
 func (f *Fleet) sawView(now time.Time, v *View) {
 	if v == nil {
-		if f.roster.NoView(now) {
-			f.cfg.Log.Warn("the view that could not be followed was removed: agreeing on a new one")
-			f.rering(now)
-		}
+		f.roster.NoView(now)
 		return
 	}
 	if old := f.roster.View(); v.Rev <= old.Rev {

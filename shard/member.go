@@ -6,9 +6,20 @@ import (
 	"time"
 )
 
-// Schema is the version of the records' meaning. A member that meets a higher
-// one owns nothing: it could not follow what the others agree on.
+// Schema is the version of the records' meaning. An instance that meets a view of
+// another one owns nothing: it could not follow what the others agree on.
 const Schema = 1
+
+// kind is what instances have to have in common to share a view: the ring they
+// compute, and what they mean by their records.
+type kind struct {
+	fingerprint string
+	schema      int
+}
+
+func (m Member) kind() kind { return kind{m.Fingerprint, m.Schema} }
+
+func (v View) kind() kind { return kind{v.Fingerprint, v.Schema} }
 
 // MemberState says what a member wants to be.
 type MemberState string

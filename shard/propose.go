@@ -22,8 +22,7 @@ type change struct {
 	grown     map[MemberID]int    // in the view, with a higher weight than there
 	shrunk    map[MemberID]int    // with a lower one, which need not be ramped
 	fresh     bool                // nobody in the view lives: nothing to disturb
-	migrate   bool                // everybody living places otherwise than the view
-	alive     map[MemberID]bool   // of the view
+	migrate   bool                // and all that live are of this instance's kind, not of the view's
 }
 
 // Propose says which view this instance should write now, if any, and when to
@@ -32,24 +31,15 @@ func (r *Roster) Propose(now time.Time) (*Proposal, time.Time) {
 	const idle = time.Second
 	next := now.Add(idle)
 	r.collect(now)
-	if !r.recordsLoaded || !r.viewLoaded || !r.healthy {
-		// What is not known cannot be stable.
+	c := r.compare(now)
+	if !r.recordsLoaded || !r.viewLoaded || !r.healthy || !r.mayWrite(now, c) {
+		// What is not known, or not this instance's to change, cannot be stable.
 		r.losses, r.joins, r.drains = stable{}, stable{}, stable{}
 		return nil, next
 	}
-	if r.view.Schema > Schema {
-		return nil, next
-	}
-	c := r.compare(now)
-	target := r.view.Fingerprint
-	if r.view.Rev == 0 || c.migrate {
-		target = r.me.Fingerprint
-	}
-	if r.me.Fingerprint != target {
-		return nil, next
-	}
+	rank := time.Duration(r.rank(now)) * r.cfg.Rank
 	if !r.removedAt.IsZero() && !c.migrate {
-		at := r.removedAt.Add(time.Duration(r.rank(now, target)) * r.cfg.Rank)
+		at := r.removedAt.Add(rank)
 		if at.After(now) {
 			return nil, at
 		}
@@ -82,7 +72,11 @@ func (r *Roster) Propose(now time.Time) (*Proposal, time.Time) {
 		// One ramp at a time. It ends by itself, so nobody waits for long.
 		joinAt = time.Time{}
 	}
-	rank := time.Duration(r.rank(now, target)) * r.cfg.Rank
+	if c.migrate {
+		// Either the loss of all of the old kind is believed, or nothing changes.
+		joinAt = latest(joinAt, lossAt)
+		lossAt, rampAt = joinAt, time.Time{}
+	}
 	mature, fire := false, false
 	for _, at := range []time.Time{lossAt, joinAt, drainAt, rampAt, shrinkAt} {
 		if at.IsZero() {
@@ -104,27 +98,18 @@ func (r *Roster) Propose(now time.Time) (*Proposal, time.Time) {
 	}
 	is := func(at time.Time) bool { return !at.IsZero() && !at.After(now) }
 	v := r.build(c, due{losses: is(lossAt), joins: is(joinAt), drains: is(drainAt), ramp: is(rampAt), shrinks: is(shrinkAt)})
-	return &Proposal{View: v, Expect: r.view.Rev}, next
+	p := &Proposal{View: v, Expect: r.view.Rev}
+	if !r.removedAt.IsZero() {
+		p.Expect = 0 // that is no more
+	}
+	return p, next
 }
 
 // compare finds what the view should change.
 func (r *Roster) compare(now time.Time) change {
-	c := change{restarted: map[MemberID]Member{}, grown: map[MemberID]int{}, shrunk: map[MemberID]int{}, alive: map[MemberID]bool{}, fresh: true}
-	like, unlike := 0, 0 // living lives by whether they place as the view does
-	for _, rec := range r.livingRecords(now) {
-		if rec.Fingerprint == r.view.Fingerprint && rec.Schema == r.view.Schema {
-			like++
-		} else {
-			unlike++
-		}
-	}
-	c.migrate = r.view.Rev > 0 && like == 0 && unlike > 0 && r.unanimous(now)
-	fits := func(m Member) bool {
-		if r.view.Rev == 0 || c.migrate {
-			return m.Fingerprint == r.me.Fingerprint && m.Schema == r.me.Schema
-		}
-		return m.Fingerprint == r.view.Fingerprint && m.Schema == r.view.Schema
-	}
+	c := change{restarted: map[MemberID]Member{}, grown: map[MemberID]int{}, shrunk: map[MemberID]int{}, fresh: true}
+	// Who is of another kind than the view proposes nothing unless it replaces the kind.
+	fits := func(m Member) bool { return m.kind() == r.me.kind() }
 
 	for _, m := range r.view.Members {
 		rec, ok := r.recordOf(m.ID)
@@ -136,7 +121,6 @@ func (r *Roster) compare(now time.Time) change {
 			}
 			continue
 		}
-		c.alive[m.ID] = true
 		c.fresh = false
 		if m.State == MemberActive && r.wantsOut(m) {
 			c.draining = append(c.draining, m.ID)
@@ -157,6 +141,7 @@ func (r *Roster) compare(now time.Time) change {
 		}
 	}
 	slices.SortFunc(c.joining, func(a, b Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	c.migrate = c.fresh && r.outside() && r.unanimous(now)
 	return c
 }
 
@@ -185,10 +170,26 @@ func (r *Roster) livingRecords(now time.Time) []Member {
 	return ms
 }
 
-// unanimous reports whether all living instances place as this one does.
+// outside reports whether there is a view and it is of another kind than this instance.
+func (r *Roster) outside() bool { return r.view.Rev > 0 && r.view.kind() != r.me.kind() }
+
+// unanimous reports whether there are living instances and all are of this one's kind.
 func (r *Roster) unanimous(now time.Time) bool {
-	for _, m := range r.livingRecords(now) {
-		if m.Fingerprint != r.me.Fingerprint || m.Schema != r.me.Schema {
+	ms := r.livingRecords(now)
+	return len(ms) > 0 && !slices.ContainsFunc(ms, func(m Member) bool { return m.kind() != r.me.kind() })
+}
+
+// mayWrite reports whether the view is this instance's to write: it is of its own
+// kind or changes to it, or it has seen none. In that case somebody may still follow
+// one that was removed before this instance came, and it is theirs to store again.
+func (r *Roster) mayWrite(now time.Time, c change) bool {
+	if r.view.Rev > 0 {
+		// What a newer schema allows is not known here, so its view stays while it is stored.
+		unknown := r.view.Schema > r.me.Schema && r.removedAt.IsZero()
+		return !r.outside() || (c.migrate && !unknown)
+	}
+	for i, h := range r.heard {
+		if h.beat.View > 0 && !h.beat.Unhealthy && r.living(now, i) {
 			return false
 		}
 	}
@@ -211,10 +212,10 @@ func (r *Roster) leaving(i Incarnation) bool {
 }
 
 // rank is this instance's place among those that may propose.
-func (r *Roster) rank(now time.Time, fingerprint string) int {
+func (r *Roster) rank(now time.Time) int {
 	n := 0
 	for _, m := range r.livingRecords(now) {
-		if m.ID < r.me.ID && m.Fingerprint == fingerprint && !r.heard[m.Incarnation].beat.Unhealthy {
+		if m.ID < r.me.ID && m.kind() == r.me.kind() && !r.heard[m.Incarnation].beat.Unhealthy {
 			n++
 		}
 	}
@@ -288,7 +289,6 @@ type due struct{ losses, joins, drains, ramp, shrinks bool }
 // build makes the view with the changes whose time has come.
 func (r *Roster) build(c change, due due) View {
 	v := r.view.clone()
-	v.Schema = Schema
 	v.Proposer = r.me.ID
 	if r.view.Rev == 0 || c.migrate {
 		v.Params, v.Fingerprint, v.Schema = r.params, r.me.Fingerprint, r.me.Schema

@@ -182,19 +182,12 @@ func (r *Roster) Saw(now time.Time, v View) (excluded bool) {
 }
 
 // NoView notes that no view is stored. One that was seen before is acted by until
-// it is stored again; one that could not be understood is forgotten, and the return
-// value is true.
-func (r *Roster) NoView(now time.Time) (forgotten bool) {
+// it is stored again.
+func (r *Roster) NoView(now time.Time) {
 	r.viewLoaded = true
-	switch {
-	case r.view.Rev == 0:
-	case r.view.Schema > Schema:
-		r.view, r.viewAt = View{}, now
-		return true
-	case r.removedAt.IsZero():
+	if r.view.Rev > 0 && r.removedAt.IsZero() {
 		r.removedAt = now
 	}
-	return false
 }
 
 // Stored notes that a view is stored after all.
@@ -239,8 +232,11 @@ func (r *Roster) silence(now time.Time, i Incarnation) time.Duration {
 }
 
 // Suspects lists the members of the view that have fallen silent: this
-// instance's votes.
+// instance's votes. It has none about a view of another kind than its own.
 func (r *Roster) Suspects(now time.Time) []Suspect {
+	if r.outside() {
+		return nil
+	}
 	var s []Suspect
 	for _, m := range r.view.Members {
 		if r.silence(now, m.Incarnation) >= r.cfg.Suspect {
@@ -278,7 +274,7 @@ func (r *Roster) dead(now time.Time, m ViewMember) bool {
 		return true
 	}
 	for i, h := range r.heard {
-		if i == r.me.Incarnation || i == m.Incarnation || !h.any || r.silence(now, i) >= r.cfg.Suspect {
+		if i == r.me.Incarnation || i == m.Incarnation || !h.any || r.silence(now, i) >= r.cfg.Suspect || !r.hasVoice(h.beat.ID, i) {
 			continue
 		}
 		if slices.Contains(h.beat.Silent, Suspect{m.ID, m.Incarnation}) {
@@ -286,6 +282,12 @@ func (r *Roster) dead(now time.Time, m ViewMember) bool {
 		}
 	}
 	return false
+}
+
+// hasVoice reports whether a life is of the view's kind, so that its suspicions count.
+func (r *Roster) hasVoice(id MemberID, i Incarnation) bool {
+	rec, ok := r.records[id]
+	return r.view.Has(id, i) || (ok && rec.Member.Incarnation == i && rec.Member.kind() == r.view.kind())
 }
 
 // living reports whether beats of that life arrive.

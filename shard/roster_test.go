@@ -24,6 +24,8 @@ type watch struct {
 	drain map[string]bool
 	sick  map[string]bool
 	fleet []string
+	// follow is a view that the others follow although this one has not seen it.
+	follow uint64
 }
 
 func member(id string, life int) shard.Member {
@@ -34,15 +36,27 @@ func member(id string, life int) shard.Member {
 }
 
 func newWatch(t testing.TB, me string, fleet ...string) *watch {
+	var others []shard.Member
+	for _, id := range fleet {
+		if id != me {
+			others = append(others, member(id, 1))
+		}
+	}
+	return newWatchOf(t, member(me, 1), others...)
+}
+
+// newWatchOf is newWatch for members that are not all of one kind.
+func newWatchOf(t testing.TB, me shard.Member, others ...shard.Member) *watch {
 	w := &watch{
-		t: t, me: member(me, 1), now: time.Unix(1000, 0), rev: 10, fleet: fleet,
+		t: t, me: me, now: time.Unix(1000, 0), rev: 10,
 		quiet: map[string]bool{}, votes: map[string][]shard.Suspect{}, drain: map[string]bool{}, sick: map[string]bool{},
 	}
 	w.r = shard.NewRoster(w.me, ring.DefaultParams(), shard.RosterConfig{})
 	var recs []shard.MemberChange
-	for _, id := range fleet {
+	for _, m := range append(others, me) {
 		w.rev++
-		recs = append(recs, shard.MemberChange{Member: member(id, 1), Rev: w.rev})
+		recs = append(recs, shard.MemberChange{Member: m, Rev: w.rev})
+		w.fleet = append(w.fleet, string(m.ID))
 	}
 	w.r.Records(w.now, recs, true)
 	w.r.Health(w.now, true)
@@ -65,7 +79,7 @@ func (w *watch) run(d time.Duration) (*shard.Proposal, time.Duration) {
 		for _, id := range w.fleet {
 			if id != string(w.me.ID) && !w.quiet[id] {
 				w.r.Heard(w.now, shard.Beat{
-					ID: shard.MemberID(id), Incarnation: shard.Incarnation(id + "-1"), Silent: w.votes[id],
+					ID: shard.MemberID(id), Incarnation: shard.Incarnation(id + "-1"), View: max(w.follow, w.r.View().Rev), Silent: w.votes[id],
 					Draining: w.drain[id], Unhealthy: w.sick[id],
 				})
 			}
