@@ -30,8 +30,8 @@ var (
 	// ErrForeignRing means that the agreed view is placed by another build or with other
 	// parameters. Following it would claim keys that are others'.
 	ErrForeignRing = errors.New("the view's ring fingerprint is not this instance's")
-	// ErrForeignView means that the agreed view is of a schema this build does not know.
-	ErrForeignView = errors.New("the view's schema is newer than this instance")
+	// ErrForeignView means that the agreed view is of another schema than this build's.
+	ErrForeignView = errors.New("the view's schema is not this instance's")
 	// ErrBadKey means that the key is not two tokens of the allowed alphabet.
 	ErrBadKey = errors.New("key not allowed")
 	// ErrBadRecord means that a stored or received record cannot be understood.

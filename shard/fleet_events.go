@@ -124,7 +124,7 @@ func (f *Fleet) rering(now time.Time) {
 	clear(f.disagree)
 	switch {
 	case v.Rev == 0:
-	case v.Schema > Schema:
+	case v.Schema != f.me.Schema:
 		f.ringErr = ErrForeignView
 	case v.Fingerprint != f.me.Fingerprint:
 		f.ringErr = ErrForeignRing
@@ -133,7 +133,7 @@ func (f *Fleet) rering(now time.Time) {
 		f.ring, f.ringErr = v.Ring()
 	}
 	if f.ringErr != nil {
-		f.cfg.Log.Error("cannot follow the view: owning nothing", "view", v.Rev, "schema", v.Schema,
+		f.cfg.Log.Error("cannot follow the view: owning nothing", "view", v.Rev, "schema", v.Schema, "own_schema", f.me.Schema,
 			"fingerprint", v.Fingerprint, "own_fingerprint", f.me.Fingerprint, "error", f.ringErr)
 	}
 	if f.ring != nil && !was {

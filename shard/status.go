@@ -43,7 +43,7 @@ type MemberStatus struct {
 	InView  bool
 	Silence time.Duration
 	Dead    bool
-	// Foreign: it places otherwise than the view and therefore owns nothing.
+	// Foreign: it has another fingerprint or schema than the view and therefore owns nothing.
 	Foreign bool
 }
 
@@ -130,7 +130,7 @@ func (r *Roster) Members(now time.Time) []MemberStatus {
 			s.Member = rec.Member
 		}
 		s.ID, s.Incarnation, s.State, s.Units = m.ID, m.Incarnation, m.State, m.Units
-		s.Foreign = s.Fingerprint != "" && s.Fingerprint != r.view.Fingerprint
+		s.Foreign = s.Fingerprint != "" && s.kind() != r.view.kind()
 		ms = append(ms, s)
 	}
 	for _, rec := range r.records {
@@ -140,7 +140,7 @@ func (r *Roster) Members(now time.Time) []MemberStatus {
 		}
 		ms = append(ms, MemberStatus{
 			Member: m, Silence: r.silence(now, m.Incarnation),
-			Foreign: r.view.Rev > 0 && (m.Fingerprint != r.view.Fingerprint || m.Schema != r.view.Schema),
+			Foreign: r.view.Rev > 0 && m.kind() != r.view.kind(),
 		})
 	}
 	sortMembers(ms)
