@@ -119,7 +119,7 @@ func (f *Fleet) start(now time.Time, own Own) {
 	f.health = newHealth(now, f.cfg.SelfLimit, f.cfg.Suspended)
 	f.roster = NewRoster(f.me, f.cfg.Params, f.cfg.Roster)
 	f.hold = NewHoldings(f.me.Incarnation, f.want, func(h Head) Standing { return f.roster.Standing(time.Now(), h) }, f.cfg.Holdings)
-	f.hold.Pause(true)
+	f.hold.Pause(true, now)
 	f.outbox = make(chan Beat, 1)
 	f.baseSleep, _ = f.cfg.Suspended()
 	f.exec = &holder{
@@ -334,7 +334,7 @@ func (f *Fleet) tick(base context.Context, now time.Time) {
 	if f.replaced {
 		f.comeBack(now)
 	}
-	f.hold.Pause(!healthy || f.replaced)
+	f.pause(now)
 	if lapse, valid := f.health.lapse(); healthy && !valid && f.following.lapse < lapse && f.endFollow != nil {
 		f.endFollow() // start again, from the heads on
 	}
@@ -354,6 +354,15 @@ func (f *Fleet) tick(base context.Context, now time.Time) {
 		f.watchCoverage(now)
 		f.watchStuck(now)
 	}
+}
+
+// pause has nothing begun while the claims are not known as they are.
+func (f *Fleet) pause(now time.Time) {
+	since, blind := f.health.blind(now)
+	if !blind {
+		since = now
+	}
+	f.hold.Pause(blind || f.replaced, since)
 }
 
 func (f *Fleet) beat(now time.Time) {

@@ -209,6 +209,7 @@ func (f *Fleet) sawHeads(now time.Time, of followed, heads []Head, reset bool) {
 	if of.gen != f.followGen {
 		return
 	}
+	f.pause(now)
 	f.hold.Heads(now, heads, reset)
 	if reset {
 		// What is lost is known to the owners before anything is trusted again.

@@ -382,6 +382,49 @@ func TestAfterALapseNothingActsBeforeTheClaimsWereLookedAt(t *testing.T) {
 	})
 }
 
+// Who waits for a living holder and is cut off from the ledger in between sees no
+// release: it goes on waiting when it can see again.
+func TestAHolderIsAwaitedOnlyWhileTheLedgerCanBeRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 100)
+		slow := r.fleetOf(1)[0]
+		release := make(chan struct{})
+		for k := range slow.held() {
+			slow.stick(k, release)
+		}
+		waits := r.start("wadm-1")
+		claims := func() (n int) {
+			for _, h := range r.w.Log() {
+				if h.Record.Owner == "wadm-1" {
+					n++
+				}
+			}
+			return n
+		}
+		for !waits.fleet.Status().View.Has("wadm-1", waits.fleet.Status().Incarnation) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		// Nearly all of the 5 s, and then as good as none before it is known that the
+		// ledger does not answer.
+		time.Sleep(4200 * time.Millisecond)
+		waits.link.LoseStores(true)
+		time.Sleep(10 * time.Second)
+		waits.link.LoseStores(false)
+		time.Sleep(600 * time.Millisecond)
+		if n := claims(); n != 0 {
+			t.Errorf("took %d keys from a holder that lives, for which it waited 4.8 s", n)
+		}
+		time.Sleep(time.Second)
+		if claims() == 0 {
+			t.Error("did not go on waiting but began anew")
+		}
+		close(release)
+		time.Sleep(40 * time.Second)
+		r.mustCover("in the end")
+	})
+}
+
 func TestAnOwnerThatFailsIsCalledAgainWithANewEpoch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

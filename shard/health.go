@@ -16,6 +16,7 @@ type health struct {
 	// is not known until the claims have been looked at again: valid is the lapse
 	// after which that was done.
 	lapses, valid atomic.Int64
+	before        atomic.Int64 // last, as it was before the newest lapse
 	// suspended gives the total time of suspension; slept is how much of it is known
 	// to whoever looks after this.
 	suspended func() (time.Duration, bool)
@@ -38,6 +39,7 @@ func (h *health) answered(start time.Time) {
 			return
 		}
 		if lapse := time.Since(h.zero)-time.Duration(old) >= h.limit; lapse {
+			h.before.Store(old)
 			h.lapses.Add(1) // before trust returns
 		}
 		if h.last.CompareAndSwap(old, at) {
@@ -65,6 +67,22 @@ func (h *health) revalidated(n int64) {
 func (h *health) ok(now time.Time) bool {
 	last := h.last.Load()
 	return last > 0 && now.Sub(h.zero)-time.Duration(last) < h.limit
+}
+
+// blind reports whether the claims may have changed unseen, and if so since when:
+// the ledger does not answer, or did not and the claims were not looked at since.
+func (h *health) blind(now time.Time) (since time.Time, yes bool) {
+	last := h.last.Load()
+	if h.ok(now) {
+		if _, valid := h.lapse(); valid {
+			return time.Time{}, false
+		}
+		last = h.before.Load()
+	}
+	if last == 0 {
+		return now, true // it never did, or this clock stood still meanwhile
+	}
+	return h.zero.Add(time.Duration(last)), true
 }
 
 func (h *health) check() error {

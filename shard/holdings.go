@@ -99,9 +99,9 @@ type lane struct {
 	since      time.Time
 	failures   int
 	notBefore  time.Time
-	unreleased bool   // the newest failure was one of a release
-	waitSeq    uint64 // the live claim whose release is awaited …
-	waitFrom   time.Time
+	unreleased bool      // the newest failure was one of a release
+	waitSeq    uint64    // the live claim whose release is awaited …
+	waitFrom   time.Time // … by the clock of seen
 	dirty      bool
 	blocked    bool
 	attempt    uint64
@@ -132,14 +132,17 @@ type Holdings struct {
 	yields     int
 	counts     [Fenced + 1]int
 	queue      []*lane                   // to be given up, over the limit; oldest first
-	progress   map[Incarnation]time.Time // when a holder last released something
+	progress   map[Incarnation]time.Time // when a holder last released something, by the clock of seen
 	tokens     float64
 	filled     time.Time
 	nextPass   time.Time
 
 	paused   bool // nothing is begun
-	stopping bool // everything is given up in order
-	halted   bool // everything is dropped, nothing written
+	pausedAt time.Time
+	readFrom time.Time     // when the last pause ended
+	blind    time.Duration // how long all that ended have lasted
+	stopping bool          // everything is given up in order
+	halted   bool          // everything is dropped, nothing written
 
 	registryLoaded bool
 	claimsLoaded   bool
@@ -251,7 +254,7 @@ func (h *Holdings) see(now time.Time, l *lane, hd Head) {
 	}
 	l.head, l.headAt = hd, now
 	if !hd.Bad && hd.Record.State == Released {
-		h.progress[hd.Record.Incarnation] = now
+		h.progress[hd.Record.Incarnation] = h.seen(now)
 	}
 	h.touch(l)
 }
@@ -366,12 +369,30 @@ func (h *Holdings) Released(now time.Time, k Key, a Action, seq uint64, err erro
 	}
 }
 
-// Pause stops or resumes beginning anything; what runs, runs on.
-func (h *Holdings) Pause(p bool) {
-	if h.paused && !p {
+// Pause stops or resumes beginning anything, because the ledger cannot be read or
+// can be again; what runs, runs on. at is since when: a pause is noticed only some
+// time after the ledger was last read.
+func (h *Holdings) Pause(p bool, at time.Time) {
+	switch {
+	case p == h.paused:
+		return
+	case p:
+		h.pausedAt = latest(at, h.readFrom)
+	default:
+		h.readFrom = at
+		h.blind += at.Sub(h.pausedAt)
 		h.Reconsider()
 	}
 	h.paused = p
+}
+
+// seen gives the time on a clock that stands still during pauses: a release that
+// happens meanwhile could not be seen, so no wait for one runs on.
+func (h *Holdings) seen(now time.Time) time.Time {
+	if h.paused {
+		now = h.pausedAt
+	}
+	return now.Add(-h.blind)
 }
 
 // Stop gives everything up in order. There is no way back.

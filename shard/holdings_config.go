@@ -15,7 +15,7 @@ type HoldingsConfig struct {
 	// RecoverLimit ends a key's recovery as far as counting goes; default 5 s.
 	RecoverLimit time.Duration
 	// HandOff is how long a living holder's release is awaited before its claim is
-	// taken over; default 5 s. It must exceed the time an owner needs to stop.
+	// taken over, not counting pauses; default 5 s. It must exceed the time an owner needs to stop.
 	HandOff time.Duration
 	// Quarantine is how long after a holder fell silent its last effects may
 	// arrive; default 2.3 s = 1 s of self-health, 5 % for clocks that run at

@@ -168,12 +168,12 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 		}
 		if st.Alive {
 			if l.waitSeq != l.head.Seq {
-				l.waitSeq, l.waitFrom = l.head.Seq, now
+				l.waitSeq, l.waitFrom = l.head.Seq, h.seen(now)
 			}
 			// A holder with much to give up is given time as long as it gets on.
 			from := latest(l.waitFrom, h.progress[l.head.Record.Incarnation])
-			if until := from.Add(h.cfg.HandOff); now.Before(until) {
-				h.wakeAt(l, until)
+			if left := from.Add(h.cfg.HandOff).Sub(h.seen(now)); left > 0 {
+				h.wakeAt(l, now.Add(left))
 				return nil
 			}
 			silent = now
@@ -277,7 +277,7 @@ func (h *Holdings) collect(now time.Time) {
 		}
 	}
 	for i, at := range h.progress {
-		if now.Sub(at) > time.Minute {
+		if h.seen(now).Sub(at) > time.Minute {
 			delete(h.progress, i)
 		}
 	}

@@ -461,6 +461,68 @@ func TestAWaitForALivingHolderBeginsAnewWhenTheKeyIsWantedAgain(t *testing.T) {
 	}
 }
 
+func TestAWaitForALivingHolderCountsOnlyTimeInWhichTheLedgerWasRead(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1000, 0)
+	at := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
+	for name, tc := range map[string]struct {
+		outage func(h *shard.Holdings)
+		over   float64
+		claim  float64
+	}{
+		"none": {func(*shard.Holdings) {}, 1, 5},
+		// The last answer came at 2 s, which was noticed at 3 s.
+		"one outage": {func(h *shard.Holdings) {
+			h.Pause(true, at(2))
+			h.Pause(true, at(3))
+			h.Pause(false, at(30))
+		}, 30, 33},
+		"two outages": {func(h *shard.Holdings) {
+			h.Pause(true, at(2))
+			h.Pause(false, at(30))
+			h.Pause(true, at(31))
+			h.Pause(false, at(40))
+		}, 40, 42},
+		"an outage that seems to begin in another": {func(h *shard.Holdings) {
+			h.Pause(true, at(2))
+			h.Pause(false, at(30))
+			h.Pause(true, at(29))
+			h.Pause(false, at(40))
+		}, 40, 43},
+		"the holder got on just before": {func(h *shard.Holdings) {
+			h.Heads(at(1.5), []shard.Head{foreign("t.other", 6, shard.Released, 0)}, false)
+			h.Pause(true, at(2))
+			h.Pause(false, at(30))
+		}, 30, 34.5},
+		"the holder got on meanwhile": {func(h *shard.Holdings) {
+			h.Pause(true, at(2))
+			h.Heads(at(20), []shard.Head{foreign("t.other", 6, shard.Released, 0)}, false)
+			h.Pause(false, at(30))
+		}, 30, 35},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := one(shard.HoldingsConfig{}, shard.Standing{Alive: true}, "t.l")
+			h.Heads(start, []shard.Head{foreign("t.l", 5, shard.Held, 0)}, true)
+			if acts, _ := h.Step(start); len(acts) != 0 {
+				t.Fatalf("actions %+v", acts)
+			}
+			tc.outage(h)
+			for now := at(tc.over); now.Before(at(60)); {
+				acts, next := h.Step(now)
+				if len(acts) > 0 {
+					if got := now.Sub(start); acts[0].Kind != shard.DoAcquire || got != at(tc.claim).Sub(start) {
+						t.Errorf("%+v after %s, want a claim after %v s", acts[0], got, tc.claim)
+					}
+					return
+				}
+				now = next
+			}
+			t.Error("never claimed")
+		})
+	}
+}
+
 func TestAClaimWithoutOwnerIsReleasedWithoutTheBackOffOfOwning(t *testing.T) {
 	t.Parallel()
 	now, want := time.Unix(1000, 0), true
