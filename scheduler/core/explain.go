@@ -401,27 +401,3 @@ func (s *State) left(name string) []string {
 	}
 	return out
 }
-
-// HostSummary is what a page about a lattice shows of a host.
-type HostSummary struct {
-	ID        lattice.HostID    `json:"id"`
-	Name      string            `json:"name"`
-	Version   string            `json:"version"`
-	Labels    map[string]string `json:"labels"`
-	Workloads int               `json:"workloads"`
-	InFlight  int               `json:"in_flight"`
-	Silent    bool              `json:"silent"`
-	LastSeen  time.Time         `json:"last_seen"`
-	// Interval is the learned time between heartbeats, in seconds.
-	Interval float64 `json:"interval_seconds"`
-}
-
-// Hosts summarises the observed hosts, by id.
-func (s *State) Hosts() []HostSummary {
-	out := make([]HostSummary, 0, len(s.hosts))
-	for _, h := range s.hosts {
-		out = append(out, HostSummary{ID: h.ID, Name: h.FriendlyName, Version: h.Version, Labels: maps.Clone(h.Labels), Workloads: len(h.Workloads),
-			InFlight: len(s.hostFlight[h.ID]), Silent: h.Silent, LastSeen: h.LastSeen, Interval: h.Interval().Seconds()})
-	}
-	return out
-}

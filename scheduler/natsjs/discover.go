@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,16 +16,14 @@ import (
 
 // Discovery notices lattices by their events.
 type Discovery struct {
-	s       *Streams
-	refused atomic.Uint64
-	warned  atomic.Int64
+	s *Streams
+	// Owned by Discover: how many names it has refused, and when it last said so.
+	refused int
+	warned  time.Time
 }
 
 // NewDiscovery returns the discovery of s.
 func NewDiscovery(s *Streams) *Discovery { return &Discovery{s: s} }
-
-// Refused counts lattice names that were seen and not allowed.
-func (d *Discovery) Refused() uint64 { return d.refused.Load() }
 
 // Discover calls found for every lattice with events, until ctx ends: at once
 // when a host says it has started, and about every ten seconds for all that have
@@ -109,10 +106,10 @@ func (d *Discovery) see(e *events, name string, found func(tenancy.LatticeKey)) 
 		found(tenancy.LatticeKey{Tenant: e.tenant, Lattice: l})
 		return
 	}
-	n := d.refused.Add(1)
+	d.refused++
 	// Whoever invents names must not fill the log too.
-	if now := time.Now().Unix(); now-d.warned.Load() >= 60 {
-		d.warned.Store(now)
-		d.s.log.Warn("lattice refused", "tenant", e.tenant, "error", err, "refused", n)
+	if time.Since(d.warned) >= time.Minute {
+		d.warned = time.Now()
+		d.s.log.Warn("lattice refused", "tenant", e.tenant, "error", err, "refused", d.refused)
 	}
 }

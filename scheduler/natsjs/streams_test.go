@@ -232,7 +232,8 @@ func TestLatticesAreFoundByStartsAndByStoredEvents(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	nc := srv.Connect(t)
-	s := open(t, srv.Connect(t), natsjs.Config{Discovery: 50 * time.Millisecond})
+	var j journal
+	s := open(t, srv.Connect(t), natsjs.Config{Discovery: 50 * time.Millisecond, Log: j.logger()})
 	emit(t, nc, "stored", "host_heartbeat", "{}")
 	emit(t, nc, "_hostile", "host_heartbeat", "{}")
 	if err := nc.Flush(); err != nil {
@@ -252,7 +253,7 @@ func TestLatticesAreFoundByStartsAndByStoredEvents(t *testing.T) {
 	eventually(t, "stored lattice, again and again", func() bool { return count("stored") >= 3 })
 	emit(t, nc, "started", "host_started", "{}")
 	eventually(t, "started lattice", func() bool { return count("started") >= 1 })
-	eventually(t, "refusal", func() bool { return d.Refused() > 0 })
+	eventually(t, "refusal", func() bool { return strings.Contains(j.String(), "lattice refused") })
 	if err := stop(); !errors.Is(err, context.Canceled) {
 		t.Errorf("discover: %v", err)
 	}
