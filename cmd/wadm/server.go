@@ -167,7 +167,7 @@ func (s *server) run(ctx context.Context) error {
 	open, shut := context.WithCancel(ctx)
 	defer shut()
 	defer context.AfterFunc(gctx, shut)()
-	held := &holdings{log: s.log}
+	held := &heldLog{log: s.log}
 	g.Go(func() error { return held.run(gctx) })
 	front, fctx := errgroup.WithContext(open)
 	front.Go(func() error { return part(fctx, "API", s.api.Run(fctx)) })

@@ -23,7 +23,7 @@ func TestManyLatticesAreAFewLines(t *testing.T) {
 	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer // its only writers take turns by the handler's lock
-			h := &holdings{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))}
+			h := &heldLog{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))}
 			ctx, stop := context.WithCancel(t.Context())
 			told := make(chan error, 1)
 			go func() { told <- h.run(ctx) }()
@@ -45,7 +45,7 @@ func TestManyLatticesAreAFewLines(t *testing.T) {
 				}
 				owners.Go(func() { _ = own(mine, c) })
 			}
-			time.Sleep(10*tellHoldings + tellHoldings/2)
+			time.Sleep(10*tellHeld + tellHeld/2)
 			for i, end := range ends {
 				end(causes[i%len(causes)])
 			}

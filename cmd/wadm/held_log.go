@@ -12,13 +12,13 @@ import (
 	"wadm/tenancy"
 )
 
-// tellHoldings is how often what came and went is told: thousands of lattices
+// tellHeld is how often what came and went is told: thousands of lattices
 // that move at once are a few lines, not thousands.
-const tellHoldings = time.Second
+const tellHeld = time.Second
 
-// holdings tells which lattices this instance takes and gives up: how many each
+// heldLog tells which lattices this instance takes and gives up: how many each
 // second at level info, each of them at level debug.
-type holdings struct {
+type heldLog struct {
 	log *slog.Logger
 
 	mu sync.Mutex
@@ -28,7 +28,7 @@ type holdings struct {
 }
 
 // own watches an owner.
-func (h *holdings) own(next shard.Own) shard.Own {
+func (h *heldLog) own(next shard.Own) shard.Own {
 	return func(ctx context.Context, c shard.Claim) error {
 		log := h.log.With(telemetry.LogLattice, string(c.Key), telemetry.LogEpoch, c.Epoch)
 		if key, err := tenancy.ParseToken(string(c.Key)); err == nil {
@@ -66,15 +66,15 @@ func (h *holdings) own(next shard.Own) shard.Own {
 	}
 }
 
-func (h *holdings) note(change func()) {
+func (h *heldLog) note(change func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	change()
 }
 
 // run tells until ctx ends, and then the rest.
-func (h *holdings) run(ctx context.Context) error {
-	tick := time.NewTicker(tellHoldings)
+func (h *heldLog) run(ctx context.Context) error {
+	tick := time.NewTicker(tellHeld)
 	defer tick.Stop()
 	for {
 		select {
@@ -88,7 +88,7 @@ func (h *holdings) run(ctx context.Context) error {
 }
 
 // tell says what has changed, if anything has.
-func (h *holdings) tell() {
+func (h *heldLog) tell() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.taken+h.takenOver+h.handed+h.lost+h.ended == 0 {
