@@ -44,6 +44,17 @@ func open(t *testing.T, js jetstream.JetStream, cfg catalog.Config) *catalog.Cat
 	return c
 }
 
+// openBucket opens a catalog, and the bucket behind its back.
+func openBucket(t *testing.T, js jetstream.JetStream) (*catalog.Catalog, jetstream.KeyValue) {
+	t.Helper()
+	c := open(t, js, catalog.Config{})
+	kv, err := js.KeyValue(t.Context(), "wadm_catalog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, kv
+}
+
 // run runs c until the test ends.
 func run(t *testing.T, c *catalog.Catalog) {
 	t.Helper()

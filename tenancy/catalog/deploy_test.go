@@ -8,11 +8,35 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"wadm/config/natsconn/natstest"
 	"wadm/tenancy/catalog"
 	"wadm/tenancy/manifest"
 )
+
+// shopHead is the stored head of the application shop.
+func shopHead(t *testing.T, kv jetstream.KeyValue) string {
+	t.Helper()
+	e, err := kv.Get(t.Context(), "default.prod.shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(e.Value())
+}
+
+// deployIf deploys a version; once it is stored, again says whether it may stay.
+func deployIf(t *testing.T, c *catalog.Catalog, name, version string, again func() error) error {
+	t.Helper()
+	asked := 0
+	_, err := c.Deploy(t.Context(), lattice, name, &version, "", func(context.Context, *manifest.Manifest) error {
+		if asked++; asked == 1 {
+			return nil
+		}
+		return again()
+	})
+	return err
+}
 
 func TestADeployRefusedAfterTheWriteIsWithdrawn(t *testing.T) {
 	t.Parallel()
@@ -21,19 +45,17 @@ func TestADeployRefusedAfterTheWriteIsWithdrawn(t *testing.T) {
 	// refusedAfter deploys v2 and refuses it once it is stored and between was called.
 	refusedAfter := func(name string, between func()) {
 		t.Helper()
-		asked := 0
-		_, err := c.Deploy(t.Context(), lattice, name, new("v2"), "", func(context.Context, *manifest.Manifest) error {
-			if asked++; asked == 1 {
-				return nil
-			}
+		again := 0
+		err := deployIf(t, c, name, "v2", func() error {
+			again++
 			if a, err := c.Application(t.Context(), lattice, name); err != nil || a.Deployed == nil || *a.Deployed != "v2" {
 				t.Errorf("%s when asked again: %+v, %v", name, a, err)
 			}
 			between()
 			return errRefused
 		})
-		if !errors.Is(err, errRefused) || asked != 2 {
-			t.Errorf("%s: %v after %d questions", name, err, asked)
+		if !errors.Is(err, errRefused) || again != 1 {
+			t.Errorf("%s: %v, asked again %d times", name, err, again)
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -93,15 +115,10 @@ func ask(t *testing.T, c *catalog.Catalog, name, version string) asking {
 	t.Helper()
 	again, verdict, done := make(chan struct{}), make(chan error), make(chan error, 1)
 	go func() {
-		asked := 0
-		_, err := c.Deploy(t.Context(), lattice, name, &version, "", func(context.Context, *manifest.Manifest) error {
-			if asked++; asked == 1 {
-				return nil
-			}
+		done <- deployIf(t, c, name, version, func() error {
 			close(again)
 			return <-verdict
 		})
-		done <- err
 	}()
 	select {
 	case <-again:
@@ -200,8 +217,7 @@ func TestARefusedDeployRestoresNothingFromBeforeAnUndeploy(t *testing.T) {
 
 func TestADeployIsWithdrawnInAHeadOfManyDeploys(t *testing.T) {
 	t.Parallel()
-	js := natstest.Start(t).JetStream(t)
-	c := open(t, js, catalog.Config{})
+	c, kv := openBucket(t, natstest.Start(t).JetStream(t))
 	for _, v := range []string{"v1", "v2"} {
 		put(t, c, app("shop", v))
 	}
@@ -211,15 +227,7 @@ func TestADeployIsWithdrawnInAHeadOfManyDeploys(t *testing.T) {
 	ask(t, c, "shop", "v2").answer(t, errors.New("refused"))
 	wantDeployed(t, c, "shop", new("v1"))
 	deploy(t, c, "shop", new("v2"))
-	kv, err := js.KeyValue(t.Context(), "wadm_catalog")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := kv.Get(t.Context(), "default.prod.shop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(e.Value()), `"by":`); n != 32 {
+	if n := strings.Count(shopHead(t, kv), `"by":`); n != 32 {
 		t.Errorf("the head remembers %d replaced versions", n)
 	}
 }
@@ -228,18 +236,9 @@ func TestADeployIsWithdrawnInAHeadOfManyDeploys(t *testing.T) {
 // of replaced versions.
 func TestADeployIsWithdrawnInAnEarlierHead(t *testing.T) {
 	t.Parallel()
-	js := natstest.Start(t).JetStream(t)
-	c := open(t, js, catalog.Config{})
-	kv, err := js.KeyValue(t.Context(), "wadm_catalog")
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, kv := openBucket(t, natstest.Start(t).JetStream(t))
 	put(t, c, app("shop", "v1"))
-	e, err := kv.Get(t.Context(), "default.prod.shop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	earlier := strings.Replace(string(e.Value()), `"deployed":null,"deploys":0`, `"deployed":"v1","deploys":1`, 1)
+	earlier := strings.Replace(shopHead(t, kv), `"deployed":null,"deploys":0`, `"deployed":"v1","deploys":1`, 1)
 	if _, err := kv.PutString(t.Context(), "default.prod.shop", earlier); err != nil {
 		t.Fatal(err)
 	}
@@ -253,23 +252,10 @@ func TestADeployIsWithdrawnInAnEarlierHead(t *testing.T) {
 // was replaced, so that the version stays and the client must not be told otherwise.
 func TestARefusedDeployThatAnEarlierServerForgotIsNoRefusal(t *testing.T) {
 	t.Parallel()
-	js := natstest.Start(t).JetStream(t)
-	c := open(t, js, catalog.Config{})
-	kv, err := js.KeyValue(t.Context(), "wadm_catalog")
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, kv := openBucket(t, natstest.Start(t).JetStream(t))
 	put(t, c, app("shop", "v1"))
-	asked := 0
-	_, err = c.Deploy(t.Context(), lattice, "shop", new("v1"), "", func(context.Context, *manifest.Manifest) error {
-		if asked++; asked == 1 {
-			return nil
-		}
-		e, err := kv.Get(t.Context(), "default.prod.shop")
-		if err != nil {
-			return err
-		}
-		before, _, _ := strings.Cut(string(e.Value()), `,"replaced":`)
+	err := deployIf(t, c, "shop", "v1", func() error {
+		before, _, _ := strings.Cut(shopHead(t, kv), `,"replaced":`)
 		if _, err := kv.PutString(t.Context(), "default.prod.shop", before+"}"); err != nil {
 			return err
 		}

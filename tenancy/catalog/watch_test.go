@@ -333,12 +333,8 @@ func TestALostConditionIsTriedAgain(t *testing.T) {
 func TestSweepRemovesOnlyWhatNoHeadNames(t *testing.T) {
 	t.Parallel()
 	js := natstest.Start(t).JetStream(t)
-	c := open(t, js, catalog.Config{})
+	c, kv := openBucket(t, js)
 	put(t, c, app("shop", "v1"))
-	kv, err := js.KeyValue(t.Context(), "wadm_catalog")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, key := range []string{
 		"default.prod.shop.01ARZ3NDEKTSV4RRFFQ69G5FAV", // an orphan beside a version
 		"default.prod.gone.01ARZ3NDEKTSV4RRFFQ69G5FAV", // an orphan of a deleted application
