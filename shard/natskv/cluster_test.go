@@ -5,64 +5,24 @@ package natskv_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"wadm/config/natsconn/natstest"
 	"wadm/shard"
 	"wadm/shard/natskv"
 	"wadm/shard/shardtest"
 )
 
-// startCluster runs three servers with routes between them.
-func startCluster(t *testing.T) []*server.Server {
-	t.Helper()
-	var ports []int
-	var routes []string
-	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[len(ports)-1]))
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var all []*server.Server
-	for i := range 3 {
-		s, err := server.NewServer(&server.Options{
-			ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
-			JetStream: true, StoreDir: t.TempDir(),
-			Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[i]},
-			Routes:  server.RoutesFromStr(strings.Join(routes, ",")),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		all = append(all, s)
-	}
-	for _, s := range all {
-		if !s.ReadyForConnections(20 * time.Second) {
-			t.Fatal("server not ready")
-		}
-	}
-	return all
-}
-
 func TestLossOfTheLedgersLeaderMovesNothing(t *testing.T) {
-	servers := startCluster(t)
+	servers := natstest.StartCluster(t, 3)
 	urls := make([]string, len(servers))
 	for i, s := range servers {
-		urls[i] = s.ClientURL()
+		urls[i] = s.URL()
 	}
 	cfg := natskv.Config{Replicas: 3, Storage: jetstream.FileStorage, LedgerBytes: 64 << 20}
 	f := &fleet{t: t, effects: shardtest.NewEffects()}
@@ -121,8 +81,8 @@ func TestLossOfTheLedgersLeaderMovesNothing(t *testing.T) {
 	leader := st.CachedInfo().Cluster.Leader
 	began := time.Now()
 	for _, s := range servers {
-		if s.Name() == leader {
-			s.Shutdown()
+		if s.NATS().Name() == leader {
+			s.Stop()
 		}
 	}
 	for began := time.Now(); ; {
