@@ -13,8 +13,13 @@ import (
 	"wadm/scheduler"
 )
 
-// holdOff is how long a lattice waits with its next request after a refused one.
-const holdOff = 500 * time.Millisecond
+const (
+	// holdOff is how long a lattice waits with its next request after a refused one.
+	holdOff = 500 * time.Millisecond
+	// unheard is how much silence is doubtful once the consumer of another lattice
+	// was gone.
+	unheard = time.Second
+)
 
 // attachment is one lattice that is delivered here.
 type attachment struct {
@@ -36,20 +41,23 @@ type attachment struct {
 	head  int
 	// open is how many messages the standing requests may still bring.
 	open int
-	// heard is when the server last sent anything for this lattice.
+	// heard is when an event came or the consumer was last seen to be there; usual
+	// is the time from one event to the next, smoothed.
 	heard time.Time
-	// lost: the consumer seems not to be there. gap: events may have been missed.
-	// probe: ask anew, to hear whether the consumer is there. off: don't ask before
-	// askAgain.
-	lost, gap, probe, off bool
-	gapAt                 time.Time
+	usual time.Duration
+	// lost: the consumer is not there. silent: it may not be, as nothing came for
+	// long. reborn: the server has made it anew, in memory, without its position.
+	// gap: events may have been missed. off: don't ask before askAgain.
+	lost, silent, reborn, gap, off bool
+	gapAt                          time.Time
 	// begun: there has been a consumer of ours. Written by run only.
 	begun bool
 	// incarnation of the stream the rest belongs to; last is the highest sequence
 	// that was delivered or need not be, pending what is delivered and not
-	// acknowledged.
+	// acknowledged. count is the consumer's own number of its last delivery.
 	incarnation uint64
 	last        uint64
+	count       uint64
 	pending     []*slot
 	free        []*slot
 }
@@ -62,6 +70,7 @@ func newAttachment(in *Intake, ev *events, c scheduler.Claim) *attachment {
 		consumer: consumer,
 		next:     in.s.api + "CONSUMER.MSG.NEXT." + ev.stream + "." + consumer,
 		wake:     make(chan struct{}, 1),
+		usual:    in.s.cfg.Probe / 4,
 		lost:     true,
 	}
 }
@@ -75,8 +84,10 @@ func (a *attachment) signal() {
 
 // push takes a message from the connection. It never waits.
 func (a *attachment) push(m *nats.Msg) {
+	now := time.Now()
 	a.mu.Lock()
-	a.heard = time.Now()
+	a.usual += (now.Sub(a.heard) - a.usual) / 8
+	a.heard, a.silent = now, false
 	a.open = max(0, a.open-1)
 	if len(a.queue)-a.head >= 4*a.in.s.cfg.MaxAckPending {
 		// More than one consumer's worth: redeliveries to a lattice that stands
@@ -100,9 +111,9 @@ func (a *attachment) push(m *nats.Msg) {
 func (a *attachment) status(m *nats.Msg) {
 	code, text := header(m, "Status"), header(m, "Description")
 	a.mu.Lock()
-	a.heard = time.Now()
 	switch {
 	case code == "100": // still there
+		a.heard, a.silent = time.Now(), false
 	case code == "503", code == "409" && (strings.Contains(text, "Deleted") || strings.Contains(text, "not found")):
 		a.lost = true
 	case code == "404", code == "408":
@@ -151,25 +162,41 @@ func (a *attachment) reconnected(gap bool) {
 	a.signal()
 }
 
-// sweep asks after a consumer that has been silent for long: a server that dies
-// with it says nothing.
-func (a *attachment) sweep(now time.Time) {
+// patience is after how much silence a lattice's consumer is looked up. Called
+// with mu.
+func (a *attachment) patience() time.Duration {
+	most := a.in.s.cfg.Probe
+	return min(max(4*a.usual, most/12), most)
+}
+
+// sweep notices a consumer that has been silent for long: a server that dies with
+// it says nothing, and neither does one that is back without its requests. At
+// alarmed the consumer of another lattice was gone.
+func (a *attachment) sweep(now, alarmed time.Time) {
 	a.mu.Lock()
-	silent := now.Sub(a.heard) >= a.in.s.cfg.Probe
-	a.probe = a.probe || silent
+	silence := now.Sub(a.heard)
+	silent := !a.silent && (silence >= a.patience() || a.heard.Before(alarmed) && silence >= unheard)
+	if silent {
+		a.silent = true
+		a.usual = max(a.usual, silence)
+	}
 	a.mu.Unlock()
 	if silent {
 		a.signal()
 	}
 }
 
+// doubts tells why the consumer has to be looked up, if it has.
+func (a *attachment) doubts() (lost, silent bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lost, a.silent
+}
+
 // run makes the consumer and delivers until ctx ends.
 func (a *attachment) run(ctx context.Context, deliver func(scheduler.Delivery), gap func()) error {
 	for {
-		a.mu.Lock()
-		lost := a.lost
-		a.mu.Unlock()
-		if lost {
+		if lost, silent := a.doubts(); lost || silent {
 			made, err := a.renew(ctx)
 			if err != nil {
 				return err
@@ -209,21 +236,11 @@ func (a *attachment) tellGap(gap func()) {
 func (a *attachment) pull() {
 	cfg := &a.in.s.cfg
 	a.mu.Lock()
-	if a.probe {
-		// What has brought nothing for so long may never bring anything: messages
-		// that the connection had to drop stay on the account.
-		a.open = 0
-	}
 	n := 0
 	if !a.lost && !a.off && a.open <= cfg.PullBatch/2 {
 		n = cfg.PullBatch - a.open
 	}
 	a.open += n
-	a.probe = false
-	if n > 0 {
-		// Counts as heard, so that one silence is probed once.
-		a.heard = time.Now()
-	}
 	a.mu.Unlock()
 	if n == 0 {
 		return

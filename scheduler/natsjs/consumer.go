@@ -20,9 +20,16 @@ const (
 	metaLedger = "wadm-ledger"
 )
 
-// mute is after how many unanswered looks a consumer is deleted unseen: its
-// server is gone and the cluster still knows its name.
+// mute is after how many unanswered looks at a lost consumer it is deleted unseen:
+// its server is gone and the cluster still knows its name.
 const mute = 2
+
+// isOffline tells that the cluster knows the consumer's server to be gone.
+func isOffline(err error) bool {
+	const code jetstream.ErrorCode = 10119
+	apiErr, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && apiErr.ErrorCode == code
+}
 
 var errUnanswered = errors.New("no answer about it")
 
@@ -30,15 +37,17 @@ var errUnanswered = errors.New("no answer about it")
 // stream's name.
 func consumerName(key tenancy.LatticeKey) string { return "wadm-" + string(key.Lattice) }
 
-// consumerConfig is a consumer that starts at a sequence, or with the next event
-// when from is 0.
+// consumerConfig is a consumer that starts at a sequence. Never with whatever is
+// new: a server that forgot the consumer makes it again from its configuration,
+// and would leave out what came meanwhile.
 func (a *attachment) consumerConfig(from uint64) jetstream.ConsumerConfig {
 	cfg := a.in.s.cfg
-	c := jetstream.ConsumerConfig{
+	return jetstream.ConsumerConfig{
 		Durable:           a.consumer,
 		Description:       "events of lattice " + string(a.claim.Key.Lattice),
 		FilterSubject:     storedSubject + string(a.claim.Key.Lattice),
-		DeliverPolicy:     jetstream.DeliverNewPolicy,
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       from,
 		AckPolicy:         jetstream.AckExplicitPolicy,
 		AckWait:           cfg.AckWait,
 		MaxAckPending:     cfg.MaxAckPending,
@@ -52,16 +61,13 @@ func (a *attachment) consumerConfig(from uint64) jetstream.ConsumerConfig {
 			metaLedger: a.in.s.ledger(),
 		},
 	}
-	if from > 0 {
-		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, from
-	}
-	return c
 }
 
-// renew makes sure that there is a consumer of ours, and tries until there is.
-// The first one takes the place of whatever bears its name and starts with the
-// next event; a later one, in the place of a lost one, where that stood. made
-// tells that there is a new one. ErrFenced: there is one of a newer claim.
+// renew makes sure that there is a consumer of ours, and tries until there is or
+// an event tells so. The first one takes the place of whatever bears its name and
+// starts with the next event; a later one, in the place of a lost one, where that
+// stood. made tells that there is a new one. ErrFenced: there is one of a newer
+// claim.
 func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 	unanswered := 0
 	for try := 0; ; try++ {
@@ -72,12 +78,21 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		}
+		lost, silent := a.doubts()
+		if !lost && !silent {
+			<-a.in.creates
+			return false, nil
+		}
 		began := time.Now()
 		there, err := a.vacate(ctx, unanswered >= mute)
 		if err == nil && !there {
 			err = a.create(ctx, began)
 		}
 		<-a.in.creates
+		if a.begun && !there {
+			// Others may have been at the same server.
+			a.in.alarm.Store(true)
+		}
 		switch {
 		case err == nil:
 			return !there, nil
@@ -85,7 +100,7 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 			return false, err
 		case ctx.Err() != nil:
 			return false, context.Cause(ctx)
-		case errors.Is(err, errUnanswered):
+		case errors.Is(err, errUnanswered) && (lost || isOffline(err)):
 			unanswered++
 		}
 		level := a.in.log.Debug
@@ -112,15 +127,12 @@ func (a *attachment) vacate(ctx context.Context, blindly bool) (there bool, err 
 		if err != nil {
 			return false, fmt.Errorf("look up consumer %s: %w: %w", a.consumer, errUnanswered, err)
 		}
-		made := have.CachedInfo().Config.Metadata
-		epoch, err := strconv.ParseUint(made[metaEpoch], 10, 64)
-		switch counts := err == nil && made[metaLedger] == a.in.s.ledger(); {
+		info := have.CachedInfo()
+		epoch, err := strconv.ParseUint(info.Config.Metadata[metaEpoch], 10, 64)
+		switch counts := err == nil && info.Config.Metadata[metaLedger] == a.in.s.ledger(); {
 		case counts && epoch > a.claim.Epoch:
 			return false, fmt.Errorf("consumer %s of epoch %d: %w", a.consumer, epoch, scheduler.ErrFenced)
-		case counts && epoch == a.claim.Epoch && a.begun:
-			a.mu.Lock()
-			a.found()
-			a.mu.Unlock()
+		case counts && epoch == a.claim.Epoch && a.found(info.Delivered.Consumer):
 			return true, nil
 		}
 	}
@@ -141,37 +153,47 @@ func (a *attachment) create(ctx context.Context, began time.Time) error {
 		// All events of the new stream are new; nothing of the old one is pending.
 		a.incarnation, a.last, a.pending = now, 0, nil
 	}
+	if !a.begun {
+		a.last = a.ev.end()
+	}
 	from := a.position()
 	a.mu.Unlock()
-	made, err := a.in.s.js.CreateConsumer(ctx, a.ev.stream, a.consumerConfig(from))
-	if err != nil {
+	if _, err := a.in.s.js.CreateConsumer(ctx, a.ev.stream, a.consumerConfig(from)); err != nil {
 		return fmt.Errorf("create consumer %s: %w", a.consumer, err)
 	}
 	a.in.stats.created.Add(1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.begun {
-		a.begun, a.last = true, made.CachedInfo().AckFloor.Stream
-	}
-	a.found()
+	a.begun, a.reborn, a.count = true, false, 0
+	a.there()
 	// What waits here comes again.
 	clear(a.queue)
 	a.queue, a.head = a.queue[:0], 0
 	return nil
 }
 
-// found: the consumer is there, and whether it has requests of ours is not known.
-// Called with mu.
-func (a *attachment) found() {
-	a.lost, a.off, a.open, a.heard = false, false, 0, time.Now()
+// found tells whether the consumer that was looked up is the one this attachment
+// has made, given how often it has delivered: one that the server has made again
+// starts to count anew.
+func (a *attachment) found(delivered uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.begun || a.reborn || delivered < a.count {
+		return false
+	}
+	a.there()
+	return true
 }
 
-// position is the sequence at which the next consumer must start, 0 when there
-// has been none. Called with mu.
+// there: the consumer is there, and whether it has requests of ours is not known.
+// Nor is what they still bring: messages that the connection had to drop never
+// come. Called with mu.
+func (a *attachment) there() {
+	a.lost, a.silent, a.off, a.open, a.heard = false, false, false, 0, time.Now()
+}
+
+// position is the sequence at which the next consumer must start. Called with mu.
 func (a *attachment) position() uint64 {
-	if !a.begun {
-		return 0
-	}
 	from := a.last + 1
 	for _, p := range a.pending {
 		from = min(from, p.seq)

@@ -14,13 +14,14 @@ func TestAckSubjectReadsBothForms(t *testing.T) {
 		"$JS.ACK.dom.abcdef.wasmbus_events.wadm-default.1.4711.9.1764035000000000000.3":    4711,
 		"$JS.ACK.dom.abcdef.wasmbus_events.wadm-default.1.4711.9.1764035000000000000.3.rn": 4711,
 		"$JS.ACK.wasmbus_events.wadm-default.1.x.9.1764035000000000000.3":                  0,
+		"$JS.ACK.wasmbus_events.wadm-default.1.4711.x.1764035000000000000.3":               0,
 		"$JS.ACK.a.b.c": 0,
 		"_INBOX.a.b":    0,
 		"":              0,
 	} {
-		seq, stored, ok := natsjs.AckSubject(s)
-		if seq != want && ok || ok != (want > 0) || ok && stored != 1764035000000000000 {
-			t.Errorf("%s: %d %d %v", s, seq, stored, ok)
+		seq, count, stored, ok := natsjs.AckSubject(s)
+		if seq != want && ok || ok != (want > 0) || ok && (count != 9 || stored != 1764035000000000000) {
+			t.Errorf("%s: %d %d %d %v", s, seq, count, stored, ok)
 		}
 	}
 }
@@ -29,7 +30,7 @@ func FuzzAckSubject(f *testing.F) {
 	f.Add("$JS.ACK.s.c.1.2.3.4.5")
 	f.Add("$JS.ACK.d.h.s.c.1.2.3.4.5.r")
 	f.Fuzz(func(t *testing.T, s string) {
-		if seq, _, ok := natsjs.AckSubject(s); ok && seq == 0 {
+		if seq, count, _, ok := natsjs.AckSubject(s); ok && (seq == 0 || count == 0) {
 			t.Errorf("%q: sequence 0", s)
 		}
 	})

@@ -34,10 +34,17 @@ func (a *attachment) take() (d scheduler.Delivery, missed, ok bool) {
 		if a.head++; a.head == len(a.queue) {
 			a.queue, a.head = a.queue[:0], 0
 		}
-		seq, stored, fine := ackSubject(m.Reply)
+		seq, count, stored, fine := ackSubject(m.Reply)
 		if !fine {
 			continue
 		}
+		if count <= a.count {
+			// Its server has forgotten the consumer and made it again where it once
+			// started. One in its place starts where it stood; this event comes again.
+			a.lost, a.reborn = true, true
+			return scheduler.Delivery{}, missed, false
+		}
+		a.count = count
 		if old := a.ev.age(stored); old > a.in.s.cfg.EventsMaxAge*3/4 && time.Since(a.gapAt) > a.in.s.cfg.EventsMaxAge {
 			// Nearly as old as events get: some may have gone before they were taken.
 			missed, a.gapAt = true, time.Now()
@@ -93,16 +100,16 @@ func (sl *slot) acknowledge() {
 	}
 }
 
-// ackSubject reads the stream sequence and the time of storing (nanoseconds of
-// the Unix clock) out of
+// ackSubject reads the stream sequence, the consumer's own and the time of storing
+// (nanoseconds of the Unix clock) out of
 //
 //	$JS.ACK.{stream}.{consumer}.{delivered}.{sequence}.{consumer sequence}.{time}.{pending}
 //
 // or the longer form, which has a domain and an account hash after ACK.
-func ackSubject(s string) (seq uint64, stored int64, ok bool) {
+func ackSubject(s string) (seq, count uint64, stored int64, ok bool) {
 	rest, ok := strings.CutPrefix(s, "$JS.ACK.")
 	if !ok {
-		return 0, 0, false
+		return 0, 0, 0, false
 	}
 	tokens := strings.Count(rest, ".") + 1
 	skip := 3
@@ -111,7 +118,7 @@ func ackSubject(s string) (seq uint64, stored int64, ok bool) {
 	case tokens >= 9:
 		skip = 5
 	default:
-		return 0, 0, false
+		return 0, 0, 0, false
 	}
 	var token string
 	for range skip + 1 {
@@ -119,10 +126,13 @@ func ackSubject(s string) (seq uint64, stored int64, ok bool) {
 	}
 	seq, err := strconv.ParseUint(token, 10, 64)
 	if err != nil {
-		return 0, 0, false
+		return 0, 0, 0, false
 	}
-	_, rest, _ = strings.Cut(rest, ".")
+	token, rest, _ = strings.Cut(rest, ".")
+	if count, err = strconv.ParseUint(token, 10, 64); err != nil {
+		return 0, 0, 0, false
+	}
 	token, _, _ = strings.Cut(rest, ".")
 	stored, err = strconv.ParseInt(token, 10, 64)
-	return seq, stored, err == nil && seq > 0
+	return seq, count, stored, err == nil && seq > 0 && count > 0
 }

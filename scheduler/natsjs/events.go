@@ -125,6 +125,13 @@ func (e *events) look(ctx context.Context, since time.Time) error {
 	return nil
 }
 
+// end is the stream's last sequence when it was seen last.
+func (e *events) end() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.last
+}
+
 // now tells which incarnation of the stream was seen last.
 func (e *events) now() (incarnation uint64) {
 	e.mu.Lock()

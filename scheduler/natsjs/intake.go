@@ -37,6 +37,8 @@ type Intake struct {
 	creates chan struct{}
 	done    chan struct{}
 	running atomic.Bool
+	// alarm: a consumer was gone.
+	alarm atomic.Bool
 
 	mu       sync.RWMutex
 	attached map[*nats.Subscription]*attachment
@@ -87,9 +89,9 @@ func (in *Intake) Run(ctx context.Context) error {
 	defer close(in.done)
 	status := in.s.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
 	defer in.s.nc.RemoveStatusListener(status)
-	sweep := time.NewTicker(in.s.cfg.Probe / 4)
+	sweep := time.NewTicker(in.s.cfg.Probe / 60)
 	defer sweep.Stop()
-	var cut time.Time
+	var cut, alarmed time.Time
 	for {
 		select {
 		case m := <-in.msgs:
@@ -110,7 +112,10 @@ func (in *Intake) Run(ctx context.Context) error {
 				return fmt.Errorf("run intake: %w", nats.ErrConnectionClosed)
 			}
 		case now := <-sweep.C:
-			in.each(func(a *attachment) { a.sweep(now) })
+			if now.Sub(alarmed) >= in.s.cfg.Probe/12 && in.alarm.Swap(false) {
+				alarmed = now
+			}
+			in.each(func(a *attachment) { a.sweep(now, alarmed) })
 		case <-ctx.Done():
 			return nil
 		}

@@ -496,6 +496,34 @@ func TestAConsumerThatVanishesWithoutAWordIsMissed(t *testing.T) {
 	}
 }
 
+// TestALostConsumerMakesOthersLookAtTheirs: a quiet lattice hears late that its
+// consumer is gone, and whoever loses one seldom loses it alone.
+func TestALostConsumerMakesOthersLookAtTheirs(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	through, wire := proxied(t, srv)
+	in := newIntake(t, open(t, through, natsjs.Config{}))
+	quiet := attach(t, in, claim(t, js, lattice1("quiet")), false)
+	attach(t, in, claim(t, js, lattice1("loud")), false)
+	wire.dropAnswers.Store(true)
+	if err := js.DeleteConsumer(t.Context(), "wasmbus_events", "wadm-quiet"); err != nil {
+		t.Fatal(err)
+	}
+	emit(t, nc, "quiet", "host_started", "one")
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := through.Request("$JS.API.INFO", nil, 50*time.Millisecond); err == nil {
+		t.Fatal("the wire loses nothing")
+	}
+	wire.dropAnswers.Store(false)
+	if err := js.DeleteConsumer(t.Context(), "wasmbus_events", "wadm-loud"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the event", func() bool { return quiet.has("one") })
+}
+
 func TestABrokenConnectionLosesNothingUnlessItLastsAsLongAsEvents(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -73,8 +73,8 @@ type Config struct {
 	// and 5 min. Shorter expiry costs a message per lattice and expiry.
 	PullBatch   int
 	PullExpires time.Duration
-	// Probe is after how much silence of a lattice its consumer is asked whether
-	// it is still there. Default 60 s.
+	// Probe is after how much silence of a lattice its consumer is looked up at the
+	// latest; where events come often, after less. Default 60 s.
 	Probe time.Duration
 	// Inactive is when the server forgets a consumer nobody pulls from. Default 10 min.
 	Inactive time.Duration

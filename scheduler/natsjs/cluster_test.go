@@ -1,0 +1,79 @@
+//go:build cluster
+
+package natsjs_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"wadm/config/natsconn/natstest"
+	"wadm/scheduler/natsjs"
+)
+
+// TestTheLossOfAConsumersServerIsRepaired: a consumer has one copy, in memory. Its
+// server ends without a word to an owner that is connected to another one.
+func TestTheLossOfAConsumersServerIsRepaired(t *testing.T) {
+	t.Parallel()
+	for _, returns := range []bool{true, false} {
+		t.Run(fmt.Sprintf("returns %v", returns), func(t *testing.T) {
+			t.Parallel()
+			servers := natstest.StartCluster(t, 3)
+			nc, js := servers[0].Connect(t), servers[0].JetStream(t)
+			through, wire := proxied(t, servers[0])
+			var streams *natsjs.Streams
+			eventually(t, "the cluster takes streams", func() bool {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				var err error
+				streams, err = natsjs.New(ctx, through, natsjs.Config{Replicas: 3, Probe: 2 * time.Second})
+				return err == nil
+			})
+			in := newIntake(t, streams)
+			var o *owner
+			var host *natstest.Server
+			var name string
+			for i := 0; host == nil; i++ {
+				name = fmt.Sprint("l", i)
+				o = attach(t, in, claim(t, js, lattice1(name)), false)
+				c, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-"+name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range servers[1:] {
+					if s.NATS().Name() == c.CachedInfo().Cluster.Leader {
+						host = s
+					}
+				}
+			}
+			emit(t, nc, name, "host_started", "one")
+			eventually(t, "first event", func() bool { return o.has("one") })
+			wire.dropAnswers.Store(true)
+			host.Stop()
+			eventually(t, "events are taken by those that are left", func() bool {
+				st, err := js.Stream(t.Context(), "wasmbus_events")
+				return err == nil && st.CachedInfo().Cluster.Leader != ""
+			})
+			emit(t, nc, name, "host_started", "two")
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			wire.dropAnswers.Store(false)
+			if returns {
+				host.StartAgain(t)
+				eventually(t, "the consumer is back", func() bool {
+					_, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-"+name)
+					return err == nil
+				})
+			}
+			emit(t, nc, name, "host_started", "three")
+			eventually(t, "what happened meanwhile", func() bool { return o.has("three") })
+			if diff := cmp.Diff([]string{"one", "two", "three"}, o.seen()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
