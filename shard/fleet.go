@@ -23,7 +23,7 @@ type Fleet struct {
 	// Owned by Run's loop.
 	roster     *Roster
 	hold       *Holdings
-	exec       *holder
+	exec       *executor
 	me         Member
 	ring       *ring.Ring
 	ringErr    error
@@ -122,7 +122,7 @@ func (f *Fleet) start(now time.Time, own Own) {
 	f.hold.Pause(true, now)
 	f.outbox = make(chan Beat, 1)
 	f.baseSleep, _ = f.cfg.Suspended()
-	f.exec = &holder{
+	f.exec = &executor{
 		claims: f.ports.Claims, hold: f.hold, own: own, mail: f.mail, log: f.cfg.Log, timeout: f.cfg.WriteTimeout,
 		running: map[Key]*running{}, health: f.health.check, answered: f.health.answered,
 		record: func(a Action, state ClaimState) Record {
