@@ -273,7 +273,7 @@ func (f *Fleet) loop(ctx, base context.Context) error {
 		if done == nil {
 			if !stopping && f.mayStop(now, stopFrom) {
 				stopping = true
-				f.hold.Stop()
+				f.hold.Drain()
 				continue
 			}
 			if stopping && len(f.exec.running) == 0 && !f.roster.Healthy() && now.Sub(stopFrom) > 2*f.cfg.SelfLimit {

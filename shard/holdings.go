@@ -10,35 +10,18 @@ type State uint8
 
 // The states of a key. Every key is Idle when it is first heard of.
 //
-//	Idle → Acquiring → Recovering → Active → Draining → Idle
+//	Idle → Acquiring → Recovering → Active → Stopping → Idle
 //
 // Fenced is reached from Acquiring (lost the race), Recovering, Active and
-// Draining when a newer claim exists, and left for Idle when own has returned.
+// Stopping when a newer claim exists, and left for Idle when own has returned.
 const (
 	Idle State = iota
 	Acquiring
 	Recovering
 	Active
-	Draining
+	Stopping
 	Fenced
 )
-
-func (s State) String() string {
-	switch s {
-	case Idle:
-		return "idle"
-	case Acquiring:
-		return "acquiring"
-	case Recovering:
-		return "recovering"
-	case Active:
-		return "active"
-	case Draining:
-		return "draining"
-	default:
-		return "fenced"
-	}
-}
 
 // Standing says what is known of a key's holder.
 type Standing struct {
@@ -91,7 +74,7 @@ type lane struct {
 	state      State
 	head       Head
 	headAt     time.Time // when head was first seen
-	epoch      uint64    // ours, in Recovering, Active, Draining; else 0
+	epoch      uint64    // ours, in Recovering, Active, Stopping; else 0
 	after      time.Time // end of our quarantine
 	running    bool      // own was started and has not returned
 	releasing  bool
@@ -105,7 +88,7 @@ type lane struct {
 	dirty      bool
 	blocked    bool
 	attempt    uint64
-	yielding   bool      // counts against MaxDraining
+	yielding   bool      // counts against MaxStopping
 	yieldFrom  time.Time // since when
 	queued     bool      // waits for a place among those being given up
 	bareFrom   time.Time // since when nobody living holds it; zero: somebody does
@@ -141,7 +124,7 @@ type Holdings struct {
 	pausedAt time.Time
 	readFrom time.Time     // when the last pause ended
 	blind    time.Duration // how long all that ended have lasted
-	stopping bool          // everything is given up in order
+	draining bool          // everything is given up in order
 	halted   bool          // everything is dropped, nothing written
 
 	registryLoaded bool
@@ -174,7 +157,7 @@ func (h *Holdings) set(l *lane, s State) {
 	h.counts[l.state]--
 	h.counts[s]++
 	l.state = s
-	if s != Draining && l.yielding {
+	if s != Stopping && l.yielding {
 		l.yielding = false
 		h.yields--
 	}
@@ -340,7 +323,7 @@ func (h *Holdings) Returned(now time.Time, k Key, epoch uint64, err error) {
 	case Fenced:
 		h.set(l, Idle)
 		l.epoch = 0
-	case Draining:
+	case Stopping:
 		// evaluate releases.
 	}
 }
@@ -348,7 +331,7 @@ func (h *Holdings) Returned(now time.Time, k Key, epoch uint64, err error) {
 // Released reports the outcome of DoRelease.
 func (h *Holdings) Released(now time.Time, k Key, a Action, seq uint64, err error, head Head) {
 	l := h.lanes[k]
-	if l == nil || l.state != Draining || !l.releasing || l.attempt != a.Attempt {
+	if l == nil || l.state != Stopping || !l.releasing || l.attempt != a.Attempt {
 		return
 	}
 	l.releasing = false
@@ -395,9 +378,9 @@ func (h *Holdings) seen(now time.Time) time.Time {
 	return now.Add(-h.blind)
 }
 
-// Stop gives everything up in order. There is no way back.
-func (h *Holdings) Stop() {
-	h.stopping = true
+// Drain gives everything up in order. There is no way back.
+func (h *Holdings) Drain() {
+	h.draining = true
 	h.Reconsider()
 }
 
@@ -421,7 +404,7 @@ func (h *Holdings) Renew(self Incarnation) []Action {
 	var acts []Action
 	for _, l := range h.sorted() {
 		switch l.state {
-		case Recovering, Active, Draining:
+		case Recovering, Active, Stopping:
 			acts = append(acts, h.fence(l)...)
 		case Acquiring:
 			h.acquiring--

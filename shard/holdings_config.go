@@ -25,11 +25,11 @@ type HoldingsConfig struct {
 	// and its first effect, whatever the silence was; default 250 ms. It covers a
 	// holder that lived unheard and learns of the claim only by watching.
 	Settle time.Duration
-	// MaxDraining is the most keys being given up at a time, each counted for at
-	// most DrainSlot; defaults 64 and 1 s. Giving up everything at once would leave
+	// MaxStopping is the most keys being given up at a time, each counted for at
+	// most StopSlot; defaults 64 and 1 s. Giving up everything at once would leave
 	// the last ones without an owner for as long as all of them take.
-	MaxDraining int
-	DrainSlot   time.Duration
+	MaxStopping int
+	StopSlot    time.Duration
 	// BackOffMin and BackOffMax bound the pause after own or a claim failed;
 	// defaults 100 ms and 5 s. It doubles per failure in a row.
 	BackOffMin, BackOffMax time.Duration
@@ -50,10 +50,10 @@ func (c HoldingsConfig) WithDefaults() HoldingsConfig {
 	if c.Rate == 0 {
 		c.Rate = 5000
 	}
-	if c.MaxDraining == 0 {
-		c.MaxDraining = 64
+	if c.MaxStopping == 0 {
+		c.MaxStopping = 64
 	}
-	set(&c.DrainSlot, time.Second)
+	set(&c.StopSlot, time.Second)
 	set(&c.RecoverLimit, 5*time.Second)
 	set(&c.HandOff, 5*time.Second)
 	set(&c.Quarantine, 2300*time.Millisecond)

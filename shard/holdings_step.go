@@ -41,7 +41,7 @@ func (h *Holdings) Step(now time.Time) ([]Action, time.Time) {
 	}
 
 	// Places freed meanwhile go to who has waited longest.
-	for len(h.queue) > 0 && h.yields < h.cfg.MaxDraining {
+	for len(h.queue) > 0 && h.yields < h.cfg.MaxStopping {
 		l := h.queue[0]
 		h.queue = h.queue[1:]
 		l.queued = false
@@ -75,7 +75,7 @@ func (h *Holdings) Step(now time.Time) ([]Action, time.Time) {
 
 // evaluate moves one key by one transition.
 func (h *Holdings) evaluate(now time.Time, l *lane) []Action {
-	wanted := l.registered && !h.stopping && !h.halted && h.want(l.key)
+	wanted := l.registered && !h.draining && !h.halted && h.want(l.key)
 	switch l.state {
 	case Idle:
 		return h.fromIdle(now, l, wanted)
@@ -85,7 +85,7 @@ func (h *Holdings) evaluate(now time.Time, l *lane) []Action {
 		}
 		if !l.running {
 			if !wanted {
-				h.set(l, Draining)
+				h.set(l, Stopping)
 				return h.release(now, l)
 			}
 			l.running = true
@@ -97,7 +97,7 @@ func (h *Holdings) evaluate(now time.Time, l *lane) []Action {
 		if l.state == Recovering && l.counted && now.Sub(l.since) >= h.cfg.RecoverLimit {
 			h.uncount(l)
 		}
-	case Draining:
+	case Stopping:
 		ownRelease := l.releasing && l.head.Record.Incarnation == h.self && l.head.Record.State == Released
 		if (h.halted || l.head.Seq > l.epoch) && !ownRelease {
 			if l.releasing && !h.halted {
@@ -108,7 +108,7 @@ func (h *Holdings) evaluate(now time.Time, l *lane) []Action {
 		if !l.running && !l.releasing {
 			return h.release(now, l)
 		}
-		if l.yielding && now.Sub(l.yieldFrom) >= h.cfg.DrainSlot {
+		if l.yielding && now.Sub(l.yieldFrom) >= h.cfg.StopSlot {
 			l.yielding = false // slow to stop: others need not wait for it
 			h.yields--
 		}
@@ -139,7 +139,7 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 	}
 	if !wanted {
 		// A claim whose fate was unknown came through after all.
-		h.set(l, Draining)
+		h.set(l, Stopping)
 		l.epoch = l.head.Seq
 		return h.release(now, l)
 	}
@@ -203,7 +203,7 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 
 // yield begins to give a running key up, when there is a place.
 func (h *Holdings) yield(now time.Time, l *lane) []Action {
-	if h.yields >= h.cfg.MaxDraining {
+	if h.yields >= h.cfg.MaxStopping {
 		if !l.queued {
 			l.queued = true
 			h.queue = append(h.queue, l)
@@ -211,10 +211,10 @@ func (h *Holdings) yield(now time.Time, l *lane) []Action {
 		return nil
 	}
 	h.uncount(l)
-	h.set(l, Draining)
+	h.set(l, Stopping)
 	l.yielding, l.yieldFrom = true, now
 	h.yields++
-	h.wakeAt(l, now.Add(h.cfg.DrainSlot))
+	h.wakeAt(l, now.Add(h.cfg.StopSlot))
 	return []Action{{Kind: DoCancel, Key: l.key, Epoch: l.epoch, Cause: ErrHandOver}}
 }
 

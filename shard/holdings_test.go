@@ -75,7 +75,7 @@ func (m *model) instance(id shard.MemberID) *modelInstance {
 				}
 			}
 			return shard.Standing{}
-		}, shard.HoldingsConfig{Parallel: 3, MaxDraining: 2})
+		}, shard.HoldingsConfig{Parallel: 3, MaxStopping: 2})
 	i.hold.Heads(m.now, nil, true)
 	var ks []shard.KeyChange
 	for _, k := range m.keys {
@@ -563,7 +563,7 @@ func TestAClaimWithoutOwnerIsReleasedWithoutTheBackOffOfOwning(t *testing.T) {
 func TestGivingUpIsPacedAndASlowKeyHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	h := one(shard.HoldingsConfig{MaxDraining: 2}, shard.Standing{}, manyKeys(10)...)
+	h := one(shard.HoldingsConfig{MaxStopping: 2}, shard.Standing{}, manyKeys(10)...)
 	h.Heads(now, nil, true)
 	seq := uint64(0)
 	running := map[shard.Key]uint64{}
@@ -591,7 +591,7 @@ func TestGivingUpIsPacedAndASlowKeyHoldsUpNoOther(t *testing.T) {
 	if len(running) != 10 {
 		t.Fatalf("%d running", len(running))
 	}
-	h.Stop()
+	h.Drain()
 	if c := turn(); len(c) != 2 {
 		t.Fatalf("%d given up at once, want 2", len(c))
 	}
@@ -643,7 +643,7 @@ func TestAHandOverInsideAQuarantinePassesTheRestOn(t *testing.T) {
 	acts, _ := h.Step(now)
 	h.Claimed(now, "t.l", acts[0], 6, nil, shard.Head{})
 	h.Step(now)
-	h.Stop()
+	h.Drain()
 	h.Step(now)
 	now = now.Add(800 * time.Millisecond)
 	h.Returned(now, "t.l", 6, nil)

@@ -80,7 +80,7 @@ func (f *Fleet) publish(now time.Time) {
 	s := Status{
 		Instance: f.me.ID, Incarnation: f.me.Incarnation, Fingerprint: f.me.Fingerprint,
 		Ready: reason == "", Reason: reason, Healthy: f.roster.Healthy(), Draining: f.me.State == MemberDraining, View: v,
-		Idle: c[Idle], Acquiring: c[Acquiring], Recovering: c[Recovering], Active: c[Active], Stopping: c[Draining], Fenced: c[Fenced],
+		Idle: c[Idle], Acquiring: c[Acquiring], Recovering: c[Recovering], Active: c[Active], Stopping: c[Stopping], Fenced: c[Fenced],
 		Bare: len(f.orphans), Orphans: f.orphans[:min(maxListed, len(f.orphans))],
 		BrakedUntil: f.roster.brakeUntil, Braked: f.roster.braked,
 	}
