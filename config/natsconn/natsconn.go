@@ -12,6 +12,7 @@
 package natsconn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,21 +71,11 @@ type Config struct {
 
 // WithDefaults returns a copy of c in which what was left out has a value.
 func (c Config) WithDefaults() Config {
-	if c.Server == "" {
-		c.Server = "127.0.0.1:4222"
-	}
-	if c.Name == "" {
-		c.Name = "wadm"
-	}
-	if c.InboxPrefix == "" {
-		c.InboxPrefix = nats.InboxPrefix[:len(nats.InboxPrefix)-1]
-	}
-	if c.StartTimeout == 0 {
-		c.StartTimeout = 30 * time.Second
-	}
-	if c.PingInterval == 0 {
-		c.PingInterval = 2 * time.Second
-	}
+	c.Server = cmp.Or(c.Server, "127.0.0.1:4222")
+	c.Name = cmp.Or(c.Name, "wadm")
+	c.InboxPrefix = cmp.Or(c.InboxPrefix, nats.InboxPrefix[:len(nats.InboxPrefix)-1])
+	c.StartTimeout = cmp.Or(c.StartTimeout, 30*time.Second)
+	c.PingInterval = cmp.Or(c.PingInterval, 2*time.Second)
 	return c
 }
 

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,33 +34,15 @@ type Config struct {
 
 // WithDefaults fills in what is zero.
 func (c Config) WithDefaults() Config {
-	if c.Prefix == "" {
-		c.Prefix = "bench"
-	}
-	if c.Lattices == 0 {
-		c.Lattices = 5
-	}
-	if c.Hosts == 0 {
-		c.Hosts = 3
-	}
-	if c.Components == 0 {
-		c.Components = 3
-	}
-	if c.Rate == 0 {
-		c.Rate = 50
-	}
-	if c.Duration == 0 {
-		c.Duration = 10 * time.Second
-	}
-	if c.Reactions == 0 {
-		c.Reactions = 50
-	}
-	if c.Deploys == 0 {
-		c.Deploys = 50
-	}
-	if c.Settle == 0 {
-		c.Settle = 2 * time.Minute
-	}
+	c.Prefix = cmp.Or(c.Prefix, "bench")
+	c.Lattices = cmp.Or(c.Lattices, 5)
+	c.Hosts = cmp.Or(c.Hosts, 3)
+	c.Components = cmp.Or(c.Components, 3)
+	c.Rate = cmp.Or(c.Rate, 50)
+	c.Duration = cmp.Or(c.Duration, 10*time.Second)
+	c.Reactions = cmp.Or(c.Reactions, 50)
+	c.Deploys = cmp.Or(c.Deploys, 50)
+	c.Settle = cmp.Or(c.Settle, 2*time.Minute)
 	return c
 }
 

@@ -1,6 +1,7 @@
 package churn
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -38,33 +39,15 @@ type Config struct {
 
 // WithDefaults fills in what is zero.
 func (c Config) WithDefaults() Config {
-	if c.Prefix == "" {
-		c.Prefix = "churn"
-	}
-	if c.Lattices == 0 {
-		c.Lattices = 2
-	}
-	if c.Hosts == 0 {
-		c.Hosts = 6
-	}
-	if c.Apps == 0 {
-		c.Apps = 4
-	}
-	if c.Duration == 0 {
-		c.Duration = 15 * time.Second
-	}
-	if c.Rate == 0 {
-		c.Rate = 3
-	}
-	if c.Heartbeat == 0 {
-		c.Heartbeat = time.Second
-	}
-	if c.Settle == 0 {
-		c.Settle = time.Minute
-	}
-	if c.Quiet == 0 {
-		c.Quiet = 5 * c.Heartbeat
-	}
+	c.Prefix = cmp.Or(c.Prefix, "churn")
+	c.Lattices = cmp.Or(c.Lattices, 2)
+	c.Hosts = cmp.Or(c.Hosts, 6)
+	c.Apps = cmp.Or(c.Apps, 4)
+	c.Duration = cmp.Or(c.Duration, 15*time.Second)
+	c.Rate = cmp.Or(c.Rate, 3)
+	c.Heartbeat = cmp.Or(c.Heartbeat, time.Second)
+	c.Settle = cmp.Or(c.Settle, time.Minute)
+	c.Quiet = cmp.Or(c.Quiet, 5*c.Heartbeat)
 	return c
 }
 

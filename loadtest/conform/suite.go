@@ -1,6 +1,7 @@
 package conform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,15 +102,9 @@ type Config struct {
 
 // WithDefaults fills in what is zero.
 func (c Config) WithDefaults() Config {
-	if c.Prefix == "" {
-		c.Prefix = "conform"
-	}
-	if c.Patience == 0 {
-		c.Patience = 20 * time.Second
-	}
-	if c.Parallel == 0 {
-		c.Parallel = 12
-	}
+	c.Prefix = cmp.Or(c.Prefix, "conform")
+	c.Patience = cmp.Or(c.Patience, 20*time.Second)
+	c.Parallel = cmp.Or(c.Parallel, 12)
 	return c
 }
 

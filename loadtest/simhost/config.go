@@ -1,6 +1,7 @@
 package simhost
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -136,21 +137,13 @@ type HostConfig struct {
 
 // WithDefaults fills in what is not set.
 func (c Config) WithDefaults() Config {
-	if c.CtlPrefix == "" {
-		c.CtlPrefix = "wasmbus.ctl"
-	}
-	if c.Version == "" {
-		c.Version = "1.9.2"
-	}
-	if c.HeartbeatInterval == 0 {
-		c.HeartbeatInterval = 30 * time.Second
-	}
+	c.CtlPrefix = cmp.Or(c.CtlPrefix, "wasmbus.ctl")
+	c.Version = cmp.Or(c.Version, "1.9.2")
+	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, 30*time.Second)
 	if c.Images == nil {
 		c.Images = func(string) Image { return Image{} }
 	}
-	if c.Inbox == 0 {
-		c.Inbox = 4096
-	}
+	c.Inbox = cmp.Or(c.Inbox, 4096)
 	return c
 }
 

@@ -13,6 +13,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,27 +54,15 @@ type Config struct {
 
 // WithDefaults fills what is zero.
 func (c Config) WithDefaults() Config {
-	if c.Prefix == "" {
-		c.Prefix = "wasmbus.ctl"
-	}
+	c.Prefix = cmp.Or(c.Prefix, "wasmbus.ctl")
 	if c.Account == nil {
 		c.Account = func(tenancy.Tenant) string { return "" }
 	}
-	if c.Timeout == 0 {
-		c.Timeout = 2 * time.Second
-	}
-	if c.AskAgain == 0 {
-		c.AskAgain = time.Second
-	}
-	if c.Gather == 0 {
-		c.Gather = 2 * time.Second
-	}
-	if c.GatherQuiet == 0 {
-		c.GatherQuiet = 300 * time.Millisecond
-	}
-	if c.GatherKnown == 0 {
-		c.GatherKnown = 30 * time.Millisecond
-	}
+	c.Timeout = cmp.Or(c.Timeout, 2*time.Second)
+	c.AskAgain = cmp.Or(c.AskAgain, time.Second)
+	c.Gather = cmp.Or(c.Gather, 2*time.Second)
+	c.GatherQuiet = cmp.Or(c.GatherQuiet, 300*time.Millisecond)
+	c.GatherKnown = cmp.Or(c.GatherKnown, 30*time.Millisecond)
 	return c
 }
 

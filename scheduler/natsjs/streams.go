@@ -14,6 +14,7 @@
 package natsjs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,31 +96,22 @@ type Config struct {
 
 // WithDefaults fills what is zero.
 func (c Config) WithDefaults() Config {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	def(&c.Events, "wasmbus_events")
-	def(&c.EventsMaxAge, 70*time.Second)
-	def(&c.MaxConsumers, 200_000)
-	def(&c.AckWait, 30*time.Second)
-	def(&c.MaxAckPending, 16)
-	def(&c.PullBatch, 64)
-	def(&c.PullExpires, 5*time.Minute)
-	def(&c.Probe, time.Minute)
-	def(&c.Inactive, 10*time.Minute)
-	def(&c.Creates, 32)
-	def(&c.CommandTTL, 3*time.Minute)
-	def(&c.AppendTimeout, 2*time.Second)
-	def(&c.APITimeout, 5*time.Second)
-	def(&c.Discovery, 10*time.Second)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	c.Events = cmp.Or(c.Events, "wasmbus_events")
+	c.EventsMaxAge = cmp.Or(c.EventsMaxAge, 70*time.Second)
+	c.MaxConsumers = cmp.Or(c.MaxConsumers, 200_000)
+	c.AckWait = cmp.Or(c.AckWait, 30*time.Second)
+	c.MaxAckPending = cmp.Or(c.MaxAckPending, 16)
+	c.PullBatch = cmp.Or(c.PullBatch, 64)
+	c.PullExpires = cmp.Or(c.PullExpires, 5*time.Minute)
+	c.Probe = cmp.Or(c.Probe, time.Minute)
+	c.Inactive = cmp.Or(c.Inactive, 10*time.Minute)
+	c.Creates = cmp.Or(c.Creates, 32)
+	c.CommandTTL = cmp.Or(c.CommandTTL, 3*time.Minute)
+	c.AppendTimeout = cmp.Or(c.AppendTimeout, 2*time.Second)
+	c.APITimeout = cmp.Or(c.APITimeout, 5*time.Second)
+	c.Discovery = cmp.Or(c.Discovery, 10*time.Second)
 	return c
-}
-
-func def[T comparable](v *T, to T) {
-	var zero T
-	if *v == zero {
-		*v = to
-	}
 }
 
 // Validate refuses what cannot work.

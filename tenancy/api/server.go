@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -66,28 +67,14 @@ type Config struct {
 
 // WithDefaults fills in what is not set.
 func (c Config) WithDefaults() Config {
-	if c.Prefix == "" {
-		c.Prefix = "wadm.api"
-	}
+	c.Prefix = cmp.Or(c.Prefix, "wadm.api")
 	c.Prefix = strings.Trim(strings.TrimSpace(c.Prefix), ".")
-	if c.Workers == 0 {
-		c.Workers = 64
-	}
-	if c.MaxPending == 0 {
-		c.MaxPending = 4096
-	}
-	if c.MaxPendingBytes == 0 {
-		c.MaxPendingBytes = 64 << 20
-	}
-	if c.MaxManifest == 0 {
-		c.MaxManifest = 1 << 20
-	}
-	if c.RequestTimeout == 0 {
-		c.RequestTimeout = 9 * time.Second
-	}
-	if c.StopTimeout == 0 {
-		c.StopTimeout = 5 * time.Second
-	}
+	c.Workers = cmp.Or(c.Workers, 64)
+	c.MaxPending = cmp.Or(c.MaxPending, 4096)
+	c.MaxPendingBytes = cmp.Or(c.MaxPendingBytes, 64<<20)
+	c.MaxManifest = cmp.Or(c.MaxManifest, 1<<20)
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, 9*time.Second)
+	c.StopTimeout = cmp.Or(c.StopTimeout, 5*time.Second)
 	c.Streams = c.Streams.WithDefaults()
 	if c.Now == nil {
 		c.Now = time.Now

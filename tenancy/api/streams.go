@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,21 +31,11 @@ type Streams struct {
 
 // WithDefaults fills in what is not set.
 func (s Streams) WithDefaults() Streams {
-	if s.Events == "" {
-		s.Events = "wadm_events"
-	}
-	if s.Status == "" {
-		s.Status = "wadm_status"
-	}
-	if s.Replicas == 0 {
-		s.Replicas = 1
-	}
-	if s.EventsMaxBytes == 0 {
-		s.EventsMaxBytes = -1
-	}
-	if s.StatusMaxBytes == 0 {
-		s.StatusMaxBytes = -1
-	}
+	s.Events = cmp.Or(s.Events, "wadm_events")
+	s.Status = cmp.Or(s.Status, "wadm_status")
+	s.Replicas = cmp.Or(s.Replicas, 1)
+	s.EventsMaxBytes = cmp.Or(s.EventsMaxBytes, -1)
+	s.StatusMaxBytes = cmp.Or(s.StatusMaxBytes, -1)
 	return s
 }
 

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,33 +59,15 @@ type Config struct {
 
 // WithDefaults fills in what is not set.
 func (c Config) WithDefaults() Config {
-	if c.Bucket == "" {
-		c.Bucket = "wadm_catalog"
-	}
-	if c.Replicas == 0 {
-		c.Replicas = 1
-	}
-	if c.MaxBytes == 0 {
-		c.MaxBytes = -1
-	}
-	if c.MaxVersions == 0 {
-		c.MaxVersions = 2000
-	}
-	if c.MemoryBytes == 0 {
-		c.MemoryBytes = 32 << 20
-	}
-	if c.SweepEvery == 0 {
-		c.SweepEvery = time.Hour
-	}
-	if c.SweepAge == 0 {
-		c.SweepAge = time.Hour
-	}
-	if c.MarkerTTL == 0 {
-		c.MarkerTTL = 24 * time.Hour
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Bucket = cmp.Or(c.Bucket, "wadm_catalog")
+	c.Replicas = cmp.Or(c.Replicas, 1)
+	c.MaxBytes = cmp.Or(c.MaxBytes, -1)
+	c.MaxVersions = cmp.Or(c.MaxVersions, 2000)
+	c.MemoryBytes = cmp.Or(c.MemoryBytes, 32<<20)
+	c.SweepEvery = cmp.Or(c.SweepEvery, time.Hour)
+	c.SweepAge = cmp.Or(c.SweepAge, time.Hour)
+	c.MarkerTTL = cmp.Or(c.MarkerTTL, 24*time.Hour)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -10,6 +10,7 @@
 package embedded
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,18 +60,10 @@ type Config struct {
 
 // WithDefaults returns a copy of c in which what was left out has a value.
 func (c Config) WithDefaults() Config {
-	if c.Host == "" {
-		c.Host = "127.0.0.1"
-	}
-	if c.Port == 0 {
-		c.Port = RandomPort
-	}
-	if c.MaxMemory == 0 {
-		c.MaxMemory = 1 << 30
-	}
-	if c.MaxStore == 0 {
-		c.MaxStore = 16 << 30
-	}
+	c.Host = cmp.Or(c.Host, "127.0.0.1")
+	c.Port = cmp.Or(c.Port, RandomPort)
+	c.MaxMemory = cmp.Or(c.MaxMemory, 1<<30)
+	c.MaxStore = cmp.Or(c.MaxStore, 16<<30)
 	return c
 }
 
