@@ -127,12 +127,10 @@ func (s *Streams) ensure(ctx context.Context, want jetstream.StreamConfig, needs
 			if known {
 				known = false
 				s.log.Warn("stream has disappeared and is made again", "stream", want.Name, "in", settle)
-				select {
-				case <-time.After(settle):
-					continue
-				case <-ctx.Done():
+				if !wait(ctx, settle) {
 					return nil, context.Cause(ctx)
 				}
+				continue
 			}
 			st, err = s.js.CreateStream(ctx, want)
 			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {

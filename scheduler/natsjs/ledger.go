@@ -243,12 +243,5 @@ func definite(err error) bool {
 
 // breathe waits 1 to 5 ms: as long as a write takes through the replicas.
 func breathe(ctx context.Context) bool {
-	t := time.NewTimer(time.Millisecond + rand.N(4*time.Millisecond))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return wait(ctx, time.Millisecond+rand.N(4*time.Millisecond))
 }

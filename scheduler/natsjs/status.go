@@ -29,7 +29,12 @@ func pause(ctx context.Context, try int) bool {
 	if try < 6 {
 		d = min(d, firstPause<<try)
 	}
-	t := time.NewTimer(d/2 + rand.N(d))
+	return wait(ctx, d/2+rand.N(d))
+}
+
+// wait waits for d; false when ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
