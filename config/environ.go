@@ -17,14 +17,20 @@ var foreign = regexp.MustCompile(`^WADM_(VERSION|JS_DOMAIN|MANIFEST|PORT|PORT_.*
 // fileSuffix makes the variable that names a file with a secret.
 const fileSuffix = "_FILE"
 
-// readEnviron finds the values of options in environ ("NAME=value" each).
-func readEnviron(environ []string, options []Option) (layer, []Warning, []problem) {
-	vars := map[string]string{}
+// Variables gives the variables of environ ("NAME=value" each) by name; of several
+// with one name the last counts.
+func Variables(environ []string) map[string]string {
+	vars := make(map[string]string, len(environ))
 	for _, kv := range environ {
 		if name, value, ok := strings.Cut(kv, "="); ok {
 			vars[name] = value
 		}
 	}
+	return vars
+}
+
+// readVariables finds the values of options.
+func readVariables(vars map[string]string, options []Option) (layer, []Warning, []problem) {
 	values := layer{}
 	var problems []problem
 	known := map[string]bool{}
@@ -87,15 +93,10 @@ func unknownVariables(vars map[string]string, known map[string]bool) []Warning {
 
 // rustLogLevel reads a log level from upstream's RUST_LOG, which is a list of
 // levels, alone or for a module. What names our level is taken, the rest means nothing here.
-func rustLogLevel(environ []string) (level string, warnings []Warning) {
+func rustLogLevel(vars map[string]string) (level string, warnings []Warning) {
 	const name = "RUST_LOG"
-	value, given := "", false
-	for _, kv := range environ {
-		if v, ok := strings.CutPrefix(kv, name+"="); ok {
-			value, given = v, true
-		}
-	}
-	if !given || strings.TrimSpace(value) == "" {
+	value := vars[name]
+	if strings.TrimSpace(value) == "" {
 		return "", nil
 	}
 	levels := map[string]string{"trace": "debug", "debug": "debug", "info": "info", "warn": "warn", "error": "error", "off": "error"}

@@ -28,7 +28,8 @@ func Load(args, environ []string) (Config, []Warning, error) {
 	if err != nil {
 		return Config{}, nil, err
 	}
-	env, warnings, problems := readEnviron(environ, options)
+	vars := Variables(environ)
+	env, warnings, problems := readVariables(vars, options)
 
 	file := layer{}
 	path, _ := flags["config"].(string)
@@ -46,7 +47,7 @@ func Load(args, environ []string) (Config, []Warning, error) {
 		defaults[o.Long] = o.defaultValue()
 	}
 	// RUST_LOG is everybody's variable, so anything said to us wins over it.
-	if level, more := rustLogLevel(environ); level != "" {
+	if level, more := rustLogLevel(vars); level != "" {
 		defaults["log-level"] = level
 	} else if flags["log-level"] == nil && env["log-level"] == nil && file["log-level"] == nil {
 		warnings = append(warnings, more...)

@@ -107,9 +107,10 @@ func run(ctx context.Context, cfg config.Config, environ []string, log *slog.Log
 	}
 	log.Info("wadm starts", "version", version, "config", cfg)
 
+	variables := config.Variables(environ)
 	tracing, err := otlp.New(ctx, otlp.Config{
 		Enabled: cfg.Tracing.Enabled, Endpoint: cfg.Tracing.Endpoint,
-		Version: version, Instance: cfg.InstanceID, Getenv: lookup(environ),
+		Version: version, Instance: cfg.InstanceID, Getenv: func(name string) string { return variables[name] },
 	}, log)
 	if err != nil {
 		return err
@@ -237,17 +238,6 @@ func settings(cfg config.Config) []setting {
 		out = append(out, setting{s.Option.Key, s.Value, s.Default})
 	}
 	return out
-}
-
-// lookup finds variables in environ ("NAME=value" each); the last one counts.
-func lookup(environ []string) func(string) string {
-	vars := make(map[string]string, len(environ))
-	for _, kv := range environ {
-		if name, value, ok := strings.Cut(kv, "="); ok {
-			vars[name] = value
-		}
-	}
-	return func(name string) string { return vars[name] }
 }
 
 func printHelp(w io.Writer) {

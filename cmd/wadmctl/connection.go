@@ -98,7 +98,7 @@ func (p *program) configure(cmd *cobra.Command) error {
 		if f.Changed || len(v) == 0 || err != nil {
 			return
 		}
-		value := p.env(v[0])
+		value := p.env[v[0]]
 		if value == "" {
 			return
 		}

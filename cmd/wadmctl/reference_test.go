@@ -71,7 +71,7 @@ func TestHelpIsComplete(t *testing.T) {
 
 // commands lists the commands of our own, depth first.
 func commands() []*cobra.Command {
-	p := &program{out: &output{}, env: func(string) string { return "" }}
+	p := &program{out: &output{}}
 	var all []*cobra.Command
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {

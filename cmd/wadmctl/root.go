@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"io"
-	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
+
+	"wadm/config"
 )
 
 // Run is the whole program but for the process around it; it returns the exit
@@ -15,7 +16,7 @@ func Run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	p := &program{
 		out:   &output{stdout: stdout, stderr: stderr},
 		stdin: stdin,
-		env:   lookup(environ),
+		env:   config.Variables(environ),
 	}
 	root := p.root()
 	root.SetArgs(args)
@@ -34,7 +35,7 @@ func Run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 type program struct {
 	out   *output
 	stdin io.Reader
-	env   func(string) string
+	env   map[string]string
 	conn  connection
 	// denial is the first subject the NATS server refused.
 	denial atomic.Pointer[error]
@@ -100,15 +101,4 @@ func arguments(least, most int) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// lookup finds variables in environ ("NAME=value" each); the last one counts.
-func lookup(environ []string) func(string) string {
-	vars := make(map[string]string, len(environ))
-	for _, kv := range environ {
-		if name, value, ok := strings.Cut(kv, "="); ok {
-			vars[name] = value
-		}
-	}
-	return func(name string) string { return vars[name] }
 }
