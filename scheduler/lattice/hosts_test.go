@@ -10,6 +10,13 @@ import (
 	"wadm/scheduler/lattice"
 )
 
+var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// at is so many seconds after the beginning.
+func at(seconds float64) time.Time {
+	return begin.Add(time.Duration(seconds * float64(time.Second)))
+}
+
 // TestAHostThatNoCommandCouldReachIsNoHost: its id would have to be a token of
 // a subject.
 func TestAHostThatNoCommandCouldReachIsNoHost(t *testing.T) {
@@ -30,8 +37,6 @@ func TestAHostThatNoCommandCouldReachIsNoHost(t *testing.T) {
 // one burst with events that are older than the answer and may arrive after it.
 func TestWhatAHostSaidBeforeItsInventoryDoesNotUndoIt(t *testing.T) {
 	t.Parallel()
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
 	event := func(kind lattice.EventKind, s float64) lattice.Event {
 		return lattice.Event{Kind: kind, Host: "H", Time: at(s), Inventory: lattice.Inventory{Host: "H"}}
 	}
@@ -59,8 +64,6 @@ func TestWhatAHostSaidBeforeItsInventoryDoesNotUndoIt(t *testing.T) {
 // differs is asked about once and believed when the doubt has passed.
 func TestSlowHeartbeatsDoNotUndoAnInventory(t *testing.T) {
 	t.Parallel()
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
 	st := lattice.NewState()
 	empty, runs := lattice.Inventory{Host: "H"}, lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}
 	st.Fold(lattice.Event{Kind: lattice.HostStarted, Host: "H", Time: at(0), Inventory: empty}, at(0.3))
@@ -93,8 +96,6 @@ func TestSlowHeartbeatsDoNotUndoAnInventory(t *testing.T) {
 // TestALateStartIsNoRestart: the host has answered since, and was asked for work.
 func TestALateStartIsNoRestart(t *testing.T) {
 	t.Parallel()
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
 	st := lattice.NewState()
 	var ch lattice.Changes
 	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}, lattice.Question{Sent: at(1)}, at(1.1), &ch)
@@ -108,8 +109,6 @@ func TestALateStartIsNoRestart(t *testing.T) {
 // the offset of the host's clock.
 func TestAFirstHeartbeatThatIsLateUndoesNothing(t *testing.T) {
 	t.Parallel()
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
 	st := lattice.NewState()
 	var ch lattice.Changes
 	st.Polled(lattice.Inventory{Host: "H", Components: []lattice.Component{{ID: "c", Image: "i", Max: 1}}}, lattice.Question{Sent: at(10)}, at(10.01), &ch)
@@ -123,7 +122,6 @@ func TestAFirstHeartbeatThatIsLateUndoesNothing(t *testing.T) {
 // ahead makes a gap of hours, a host that compiles one of minutes.
 func TestAnIntervalIsNoLongerThanTheSilenceThatWasSeen(t *testing.T) {
 	t.Parallel()
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	type beat struct{ arrives, ahead time.Duration } // since begin; of the host's clock
 	s := time.Second
 	for name, tc := range map[string]struct {
@@ -155,7 +153,6 @@ func TestAnIntervalIsNoLongerThanTheSilenceThatWasSeen(t *testing.T) {
 // heartbeat still comes after the last by the host's clock.
 func TestAClockThatIsSetBackABitHidesNothing(t *testing.T) {
 	t.Parallel()
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	runs := lattice.Component{ID: "c", Image: "i", Max: 1}
 	for _, back := range []time.Duration{500 * time.Millisecond, 3 * time.Second, 20 * time.Second, 29 * time.Second} {
 		st := lattice.NewState()
@@ -201,7 +198,6 @@ func TestAClockThatIsSetBackABitHidesNothing(t *testing.T) {
 // seconds old, and an event tells of one thing only.
 func TestAHostOfAnEarlierOwnerIsUsedWhenItHasTold(t *testing.T) {
 	t.Parallel()
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	st := lattice.NewState()
 	st.Restore(lattice.Inventory{Host: "H"}, begin)
 	runs := lattice.Component{ID: "c", Image: "i", Max: 1}

@@ -55,7 +55,7 @@ func TestSettledCommandsAreInNobodysDoubt(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	if err := l.Append(t.Context(), c, commands("a", "b", "c")); err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestCommandsStayInDoubtUntilTheirOutcomeIsNoted(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	background(t, l.Run)
 	c := claim(t, js, lattice1("default"))
 	other := claim(t, js, lattice1("default2"))
@@ -133,7 +133,7 @@ func TestTimesOfCommandsAreInTheClockOfWhoeverAsks(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	began := time.Now()
 	for id, off := range map[string]time.Duration{"ahead": 5 * time.Hour, "behind": -5 * time.Hour} {
@@ -199,7 +199,7 @@ func TestNothingIsStoredUnderAnOlderClaim(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	background(t, l.Run)
 	old := claim(t, js, lattice1("default"))
 	if err := l.SaveState(t.Context(), old, []byte("one")); err != nil {
@@ -257,7 +257,7 @@ func TestStateIsReplaced(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	if state, err := l.LoadState(t.Context(), c); err != nil || state != nil {
 		t.Errorf("no state: %v %v", state, err)
@@ -298,7 +298,7 @@ func TestLargeDecisionsAreStoredInParts(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t, natstest.WithMaxPayload(64<<10))
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	background(t, l.Run)
 	c := claim(t, js, lattice1("default"))
 	var all []string
@@ -347,7 +347,7 @@ func TestPartsFitTheStream(t *testing.T) {
 	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	var all []string
 	for i := range 1000 {
@@ -366,7 +366,7 @@ func TestADecisionStoredInPartIsOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	cfg := streamConfig(t, js, "wadm_ledger")
 	cfg.MaxBytes = 1200 << 10
@@ -435,7 +435,7 @@ func TestCommandsInDoubtAreFoundAmongThoseOfManyLattices(t *testing.T) {
 func BenchmarkInDoubt(b *testing.B) {
 	srv := natstest.Start(b)
 	js := srv.JetStream(b)
-	l := natsjs.NewLedger(open(b, srv.Connect(b), natsjs.Config{}))
+	l := newLedger(b, srv)
 	claims := map[int]scheduler.Claim{0: claim(b, js, lattice1("none")), 100: claim(b, js, lattice1("l0"))}
 	data, err := json.Marshal(commands("a", "b"))
 	if err != nil {
@@ -466,7 +466,7 @@ func TestOneAppendIsOneMessageWithTTLUnderTheEpoch(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	if err := l.Append(t.Context(), c, commands("a", "b", "c")); err != nil {
 		t.Fatal(err)
@@ -510,7 +510,7 @@ func TestAppendWithoutAnswerIsUnknownOrSettledBySecondTry(t *testing.T) {
 			t.Errorf("append: %v", err)
 		}
 		wire.dropAnswers.Store(false)
-		direct := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+		direct := newLedger(t, srv)
 		n := 0
 		for _, id := range inDoubt(t, direct, c) {
 			if id == "stored" {
@@ -529,7 +529,7 @@ func TestAppendWithoutAnswerIsUnknownOrSettledBySecondTry(t *testing.T) {
 		if err := l.Append(t.Context(), c, commands("not stored")); !errors.Is(err, scheduler.ErrUnknownOutcome) {
 			t.Errorf("append: %v", err)
 		}
-		direct := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+		direct := newLedger(t, srv)
 		for _, id := range inDoubt(t, direct, c) {
 			if id == "not stored" {
 				t.Error("stored")
@@ -576,7 +576,7 @@ func TestDefiniteFailuresAreNotUnknown(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	if err := js.DeleteStream(t.Context(), "wadm_ledger"); err != nil {
 		t.Fatal(err)
@@ -591,7 +591,7 @@ func TestForeignMessagesDoNotHinderRecovery(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	for _, data := range []string{"", "x", "{", "[1]", "null", `{"resolved":7}`} {
 		if _, err := js.Publish(t.Context(), "wadm.cmd.default.default", []byte(data)); err != nil {
@@ -612,7 +612,7 @@ func TestABusyLedgerIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	nc, js := srv.Connect(t), srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	if err := js.DeleteStream(t.Context(), "wadm_ledger"); err != nil {
 		t.Fatal(err)

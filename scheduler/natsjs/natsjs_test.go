@@ -61,6 +61,12 @@ func open(t testing.TB, nc *nats.Conn, cfg natsjs.Config) *natsjs.Streams {
 	return s
 }
 
+// newLedger opens the ledger over a connection of its own.
+func newLedger(t testing.TB, srv *natstest.Server) *natsjs.Ledger {
+	t.Helper()
+	return natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+}
+
 func lattice1(name string) tenancy.LatticeKey {
 	return tenancy.LatticeKey{Tenant: tenancy.DefaultTenant, Lattice: tenancy.Lattice(name)}
 }

@@ -68,7 +68,7 @@ func TestTheStateOfThousandsOfHostsFitsIntoOneMessage(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	state := snapshot(t, 3000, 20)
 	if len(state) < 8<<20 {
@@ -86,7 +86,7 @@ func TestAStateThatIsTooLargeIsRefusedAndTheOldOneStays(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	if err := l.SaveState(t.Context(), c, []byte("old")); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestPlainStatesAreReadAndDamagedOnesLeftAside(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	c := claim(t, js, lattice1("default"))
 	load := func(stored string) []byte {
 		t.Helper()
@@ -152,7 +152,7 @@ func TestAStateThatIsForgottenIsGoneAndFenced(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	l := natsjs.NewLedger(open(t, srv.Connect(t), natsjs.Config{}))
+	l := newLedger(t, srv)
 	old := claim(t, js, lattice1("default"))
 	c := claim(t, js, lattice1("default"))
 	if err := l.SaveState(t.Context(), c, []byte("{}")); err != nil {
