@@ -11,11 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"wadm/config/natsconn/natstest"
 	"wadm/loadtest/simhost"
 	"wadm/scheduler/lattice"
 	"wadm/tenancy"
-	"wadm/tenancy/api"
 )
 
 // sharing lends a component under an id of its own.
@@ -98,22 +96,7 @@ func TestEveryFormOfAManifestWorks(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	ns := natstest.Start(t)
-	nc := ns.Connect(t)
-	sim, err := simhost.New(nc, "default", simhost.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(sim.Close)
-	host, err := sim.AddHost(simhost.HostConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(t, ns.URL(), slog.New(slog.DiscardHandler))
-	client, err := api.NewClient(nc, api.ClientConfig{Lattice: "default"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc, sim, client := simulated(t, slog.New(slog.DiscardHandler), simhost.HostConfig{})
 	for _, doc := range []string{sharing, allForms} {
 		if _, err := client.Put(ctx, []byte(doc), ""); err != nil {
 			t.Fatal(err)
@@ -168,7 +151,7 @@ func TestEveryFormOfAManifestWorks(t *testing.T) {
 		}
 	}
 	// The host runs what that means.
-	inv := host.Inventory()
+	inv := sim.Hosts()[0].Inventory()
 	have := map[string]uint32{}
 	for _, c := range inv.Components {
 		have[string(c.ID)] = c.Max
@@ -208,7 +191,7 @@ func TestEveryFormOfAManifestWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitStatus(ctx, t, client, "forms", tenancy.StatusUndeployed)
-	if inv := host.Inventory(); len(inv.Components)+len(inv.Providers) > 0 {
+	if inv := sim.Hosts()[0].Inventory(); len(inv.Components)+len(inv.Providers) > 0 {
 		t.Errorf("left: %+v", inv)
 	}
 	if left := slices.Sorted(maps.Keys(sim.Configs())); len(sim.Links()) > 0 || !slices.Equal(left, []string{"theirs"}) {

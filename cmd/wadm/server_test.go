@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"wadm/config"
 	"wadm/config/natsconn"
 	"wadm/config/natsconn/natstest"
@@ -61,6 +63,29 @@ func startAs(t *testing.T, name, url, endpoint string, log *slog.Logger) (s *ser
 		t.Fatal("API not ready")
 	}
 	return s, stop
+}
+
+// simulated starts a server and simulated hosts in the lattice default.
+func simulated(t *testing.T, log *slog.Logger, hosts ...simhost.HostConfig) (*nats.Conn, *simhost.Lattice, *api.Client) {
+	t.Helper()
+	ns := natstest.Start(t)
+	nc := ns.Connect(t)
+	sim, err := simhost.New(nc, "default", simhost.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sim.Close)
+	for _, h := range hosts {
+		if _, err := sim.AddHost(h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(t, ns.URL(), log)
+	client, err := api.NewClient(nc, api.ClientConfig{Lattice: "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc, sim, client
 }
 
 // opened is a server that does not run yet, and how to close what it is made of.
@@ -156,23 +181,7 @@ func TestDeployAndUndeploy(t *testing.T) {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	ns := natstest.Start(t)
-	nc := ns.Connect(t)
-	sim, err := simhost.New(nc, "default", simhost.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(sim.Close)
-	for _, zone := range []string{"a", "b"} {
-		if _, err := sim.AddHost(simhost.HostConfig{Labels: map[string]string{"zone": zone}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	start(t, ns.URL(), log)
-	client, err := api.NewClient(nc, api.ClientConfig{Lattice: "default"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, sim, client := simulated(t, log, simhost.HostConfig{Labels: map[string]string{"zone": "a"}}, simhost.HostConfig{Labels: map[string]string{"zone": "b"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if _, err := client.Put(ctx, []byte(hello), ""); err != nil {
@@ -318,21 +327,7 @@ func awaitStatus(ctx context.Context, t *testing.T, c *api.Client, app string, w
 // away; putting and deploying the same one at once brings it back.
 func TestRedeployAfterDeleteHasAStatus(t *testing.T) {
 	t.Parallel()
-	ns := natstest.Start(t)
-	nc := ns.Connect(t)
-	sim, err := simhost.New(nc, "default", simhost.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(sim.Close)
-	if _, err := sim.AddHost(simhost.HostConfig{}); err != nil {
-		t.Fatal(err)
-	}
-	start(t, ns.URL(), slog.New(slog.DiscardHandler))
-	client, err := api.NewClient(nc, api.ClientConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, _, client := simulated(t, slog.New(slog.DiscardHandler), simhost.HostConfig{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for range 20 {
