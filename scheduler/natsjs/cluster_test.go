@@ -9,9 +9,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"wadm/config/natsconn/natstest"
 	"wadm/scheduler/natsjs"
+	"wadm/shard/natskv"
+	"wadm/tenancy/api"
 )
 
 // TestTheLossOfAConsumersServerIsRepaired: a consumer has one copy, in memory. Its
@@ -28,8 +31,12 @@ func TestTheLossOfAConsumersServerIsRepaired(t *testing.T) {
 			eventually(t, "the cluster takes streams", func() bool {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				var err error
-				streams, err = natsjs.New(ctx, through, natsjs.Config{Replicas: 3, Probe: 2 * time.Second})
+				_, err := natskv.EnsureStream(ctx, js, natskv.LedgerConfig(natskv.DefaultLedger, 3, jetstream.FileStorage))
+				if err == nil {
+					streams, err = natsjs.New(ctx, through, natsjs.Config{
+						Ledger: natskv.DefaultLedger, Status: api.Streams{Replicas: 3}.StatusStream(), Replicas: 3, Probe: 2 * time.Second,
+					})
+				}
 				return err == nil
 			})
 			in := newIntake(t, streams)
