@@ -83,17 +83,24 @@ func head(k shard.Key, seq uint64, data []byte) shard.Head {
 
 // Follow implements shard.Claims.
 func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
-	cons, err := s.js.OrderedConsumer(ctx, s.cfg.Ledger, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{ClaimSubject + ".>"},
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+	// Not the client's ordered consumer: when that hears nothing it makes a new one
+	// by itself, as often as it takes, and neither the context nor the end of the
+	// connection ends that.
+	cons, err := s.js.CreateConsumer(ctx, s.cfg.Ledger, jetstream.ConsumerConfig{
+		FilterSubject:     ClaimSubject + ".>",
+		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: followKept,
 	})
 	if err != nil {
 		return fmt.Errorf("follow claims: %w", err)
 	}
 	pending := cons.CachedInfo().NumPending
 	// Whoever is told late acts on. A consumer dies with its server without a word:
-	// missed heartbeats tell within about a second, and the client makes a new one.
-	msgs, err := cons.Messages(jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(followBeat))
+	// missed heartbeats tell within about a second.
+	msgs, err := cons.Messages(jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(followBeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
 		return fmt.Errorf("follow claims: %w", err)
 	}
@@ -104,7 +111,7 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 	if loaded {
 		seen(first)
 	}
-	silent := 0
+	silent, last := 0, uint64(0)
 	for {
 		m, err := next(ctx, msgs, !loaded)
 		switch {
@@ -133,7 +140,10 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 		if err != nil {
 			return fmt.Errorf("follow claims: %w", err)
 		}
-		silent = 0
+		if got := meta.Sequence.Consumer; got != last+1 {
+			return fmt.Errorf("follow claims: head %d came after %d", got, last)
+		}
+		silent, last = 0, meta.Sequence.Consumer
 		k := shard.Key(strings.TrimPrefix(m.Subject(), ClaimSubject+"."))
 		h := head(k, meta.Sequence.Stream, m.Data())
 		if loaded {
@@ -147,8 +157,12 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 	}
 }
 
-// followBeat is how often a quiet subscription shows that it is there.
-const followBeat = 500 * time.Millisecond
+// followBeat is how often a quiet subscription shows that it is there; followKept
+// is how long the server keeps one that nobody reads any more.
+const (
+	followBeat = 500 * time.Millisecond
+	followKept = time.Minute
+)
 
 // While the heads are loaded, each wait is loadWait long, and mostSilent of them
 // in a row mean that the subscription brings nothing.

@@ -1,0 +1,61 @@
+package natskv_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"wadm/config/natsconn/natstest"
+	"wadm/shard"
+	"wadm/shard/natskv"
+)
+
+// A subscription to the stores that hears nothing any more is made again. What ends it
+// meanwhile must end it: an instance waits for its subscriptions when it stops.
+func TestSubscriptionsEndWhileNATSIsSilent(t *testing.T) {
+	t.Parallel()
+	subscriptions := map[string]func(ctx context.Context, s *natskv.Store) error{
+		"claims": func(ctx context.Context, s *natskv.Store) error { return s.Follow(ctx, func([]shard.Head) {}) },
+		"members": func(ctx context.Context, s *natskv.Store) error {
+			return s.WatchMembers(ctx, func([]shard.MemberChange) {})
+		},
+		"view": func(ctx context.Context, s *natskv.Store) error { return s.WatchView(ctx, func(*shard.View) {}) },
+		"registry": func(ctx context.Context, s *natskv.Store) error {
+			return s.Registry().Watch(ctx, func([]shard.KeyChange) {})
+		},
+	}
+	ends := map[string]func(cancel func(), closeConn func()){
+		"by its context":         func(cancel, _ func()) { cancel() },
+		"by a closed connection": func(_, closeConn func()) { closeConn() },
+	}
+	for what, subscribe := range subscriptions {
+		for how, end := range ends {
+			t.Run(what+" "+how, func(t *testing.T) {
+				t.Parallel()
+				natstest.Bubble(t, func(t *testing.T, srv *natstest.Server) {
+					s, f := openFaulty(t, srv)
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					done := make(chan error, 1)
+					go func() { done <- subscribe(ctx, s) }()
+					time.Sleep(3 * time.Second)
+					f.mode.Store(holding)
+					time.Sleep(3 * time.Second)
+					end(cancel, s.JetStream().Conn().Close)
+					began := time.Now()
+					select {
+					case <-done:
+						// The client may try for the store's timeout to tell the server.
+						if d := time.Since(began); d > 5*time.Second {
+							t.Errorf("ended after %s", d)
+						}
+					case <-time.After(time.Hour):
+						t.Error("goes on after an hour")
+					}
+					f.mode.Store(passing)
+					time.Sleep(10 * time.Millisecond) // what was held back arrives
+				})
+			})
+		}
+	}
+}
