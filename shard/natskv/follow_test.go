@@ -2,12 +2,14 @@ package natskv_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"wadm/config/natsconn/natstest"
 	"wadm/shard"
 	"wadm/shard/natskv"
+	"wadm/shard/shardtest"
 )
 
 // A subscription to the stores that hears nothing any more is made again. What ends it
@@ -58,4 +60,34 @@ func TestSubscriptionsEndWhileNATSIsSilent(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestAnInstanceStopsWhileNATSIsSilent(t *testing.T) {
+	t.Parallel()
+	natstest.Bubble(t, func(t *testing.T, srv *natstest.Server) {
+		f := &fleet{t: t, effects: shardtest.NewEffects(), keys: []shard.Key{"t.l"}}
+		if err := open(t, srv).Registry().Register(t.Context(), "t.l"); err != nil {
+			t.Fatal(err)
+		}
+		s, wire := openFaulty(t, srv)
+		m := f.run("wadm-0", s, s.JetStream(), func() {}, nil)
+		time.Sleep(10 * time.Second)
+		if err := f.covered(); err != nil {
+			t.Fatal(err)
+		}
+		wire.mode.Store(holding)
+		time.Sleep(5 * time.Second)
+		m.cancel()
+		began := time.Now()
+		select {
+		case err := <-m.done:
+			if d := time.Since(began); !errors.Is(err, shard.ErrUnhealthy) || d > 10*time.Second {
+				t.Errorf("ended after %s with %v", d, err)
+			}
+		case <-time.After(time.Hour):
+			t.Error("does not stop")
+		}
+		wire.mode.Store(passing)
+		time.Sleep(10 * time.Millisecond) // what was held back arrives
+	})
 }
