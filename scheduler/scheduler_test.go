@@ -400,6 +400,38 @@ func TestASnapshotThatIsTooLargeIsStoredWithoutHosts(t *testing.T) {
 	})
 }
 
+// TestASnapshotThatCannotBeStoredIsTriedAgain: what is only noted for a successor
+// is worth no change of owners while NATS is in trouble.
+func TestASnapshotThatCannotBeStoredIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		tried := 0
+		p.save = func([]byte) error {
+			// The first is stored before the commands that it explains.
+			if tried++; tried == 2 || tried == 3 {
+				return errors.New("no response from stream")
+			}
+			return nil
+		}
+		done, cancel := own(t, p, scheduler.Claim{})
+		synctest.Wait()
+		p.events <- scheduler.Delivery{Data: heartbeat(t), Ack: func() {}} // tells the host's clock
+		synctest.Wait()
+		p.events <- scheduler.Delivery{Data: event(t, lattice.ComponentScaled, map[string]any{
+			"component_id": "shop-web", "image_ref": "web:1", "max_instances": 1, "annotations": map[string]string{}, "host_id": "h"}), Ack: func() {}}
+		time.Sleep(time.Minute) // of the bubble: the snapshot falls due
+		synctest.Wait()
+		if tried < 4 {
+			t.Errorf("tried %d times, want more than the two that failed", tried)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("own ended with %v", err)
+		}
+	})
+}
+
 // TestWhatGoesOneByOneIsStoredTogether: links that are deleted one after the other
 // cost a few snapshots, and the last one knows of all.
 func TestWhatGoesOneByOneIsStoredTogether(t *testing.T) {

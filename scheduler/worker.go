@@ -338,10 +338,14 @@ func (w *worker) event(ctx context.Context, d Delivery) error {
 func (w *worker) tick(ctx context.Context) error {
 	now := w.now()
 	if !w.saveAt.IsZero() && !now.Before(w.saveAt) {
-		if err := w.save(ctx, w.state.Snapshot()); err != nil {
-			return err
-		}
 		w.saveAt = time.Time{}
+		if err := w.save(ctx, w.state.Snapshot()); errors.Is(err, ErrFenced) {
+			return err
+		} else if err != nil {
+			// Nobody has acted on it: no reason to give the lattice up.
+			w.log.Debug("snapshot not stored; trying again", "error", err)
+			w.saveBy(w.savedAt.Add(w.s.cfg.SnapshotDelay))
+		}
 	}
 	return w.decide(ctx, causeTimer, func(st *core.State, now time.Time) (core.Decision, error) { return st.Tick(now), nil })
 }
