@@ -120,7 +120,9 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 func (a *attachment) vacate(ctx context.Context, blindly bool) (there bool, err error) {
 	js, stream := a.in.s.js, a.ev.stream
 	if !blindly {
-		have, err := js.Consumer(ctx, stream, a.consumer)
+		limited, cancel := context.WithTimeout(ctx, lookTimeout)
+		have, err := js.Consumer(limited, stream, a.consumer)
+		cancel()
 		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 			return false, nil
 		}

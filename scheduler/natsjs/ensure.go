@@ -116,13 +116,20 @@ func covers(filter, sub string) bool {
 // stores nothing ever after.
 const settle = 2 * time.Second
 
+// lookTimeout bounds one look at a stream or a consumer. A server that dies takes
+// the request with it, and the next one is answered long before a patient client
+// gives the first one up.
+const lookTimeout = 1500 * time.Millisecond
+
 // ensure creates the stream or changes it to what is needed. known: it has been
 // there before.
 func (s *Streams) ensure(ctx context.Context, want jetstream.StreamConfig, needs need, known bool) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, settle+2*s.cfg.APITimeout)
 	defer cancel()
 	for {
-		st, err := s.js.Stream(ctx, want.Name)
+		limited, cancel := context.WithTimeout(ctx, lookTimeout)
+		st, err := s.js.Stream(limited, want.Name)
+		cancel()
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			if known {
 				known = false
