@@ -14,6 +14,9 @@ var (
 	// ErrHandOver is the cause of an owner's context when the claim is to be given
 	// up on purpose. The claim is still valid: state may be saved before returning.
 	ErrHandOver = errors.New("claim is to be handed over")
+	// ErrUnderWay is returned by an owner, whatever else it returns, that cannot tell
+	// whether its last effects have arrived. The next owner waits for them.
+	ErrUnderWay = errors.New("last effects may still be under way")
 	// ErrSuperseded means that another instance of the same name was started later and has its place.
 	ErrSuperseded = errors.New("superseded by another instance")
 	// ErrQuarantine means that it is too early for an effect; the previous owner's last ones

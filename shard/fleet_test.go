@@ -95,6 +95,28 @@ func TestAPlannedStopLeavesKeysForLessThanHalfASecond(t *testing.T) {
 	})
 }
 
+// An owner that does not know whether what it sent has arrived says so: its
+// successor waits as after a crash, and effects stay in order.
+func TestAPlannedStopWithEffectsUnderWayIsAwaited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 100)
+		is := r.fleetOf(3)
+		given := is[1].held()
+		is[1].underWay = 2200 * time.Millisecond
+		if err := r.stop(is[1]); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		r.mustCover("after the stop")
+		for k, d := range r.effects.Gaps(time.Now()) {
+			if _, ok := given[k]; ok && (d < 2300*time.Millisecond || d > 2800*time.Millisecond) {
+				t.Errorf("%s: gap %s", k, d)
+			}
+		}
+	})
+}
+
 func TestAJoinIsRampedAndMovesOnlyItsShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

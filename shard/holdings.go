@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"hash/fnv"
 	"time"
 )
@@ -75,7 +76,7 @@ type lane struct {
 	head       Head
 	headAt     time.Time // when head was first seen
 	epoch      uint64    // ours, in Recovering, Active, Stopping; else 0
-	after      time.Time // end of our quarantine
+	after      time.Time // until when effects of earlier owners, or our last ones, may arrive
 	running    bool      // own was started and has not returned
 	releasing  bool
 	counted    bool // counts against MaxRecovering
@@ -311,6 +312,9 @@ func (h *Holdings) Returned(now time.Time, k Key, epoch uint64, err error) {
 	l.running = false
 	h.uncount(l)
 	h.touch(l)
+	if errors.Is(err, ErrUnderWay) {
+		l.after = latest(l.after, now.Add(h.cfg.Quarantine))
+	}
 	switch l.state {
 	case Recovering, Active:
 		// By itself: the epoch is spent. A claim under which own ran for long was a good one.

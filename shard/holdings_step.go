@@ -150,9 +150,9 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 	free := l.head.Seq == 0 || (!l.head.Bad && l.head.Record.State == Released)
 	again := !free && !l.head.Bad && (mine || h.past[l.head.Record.Incarnation])
 	a := Action{Kind: DoAcquire, Key: l.key, Expect: l.head.Seq, Reason: reasonFree}
-	var after time.Time
+	after := l.after
 	if l.head.Record.Settle > 0 {
-		after = l.headAt.Add(time.Duration(l.head.Record.Settle) * time.Millisecond)
+		after = latest(after, l.headAt.Add(time.Duration(l.head.Record.Settle)*time.Millisecond))
 	}
 	switch {
 	case again:

@@ -652,3 +652,57 @@ func TestAHandOverInsideAQuarantinePassesTheRestOn(t *testing.T) {
 		t.Errorf("actions %+v, want a release that settles for 1.5 s", acts)
 	}
 }
+
+// TestEffectsUnderWayAreWaitedForByWhoeverIsNext: an owner that cannot tell whether
+// its last effects have arrived says so, however it ends.
+func TestEffectsUnderWayAreWaitedForByWhoeverIsNext(t *testing.T) {
+	t.Parallel()
+	const quarantine = 2300 * time.Millisecond
+	end := fmt.Errorf("own: %w", shard.ErrUnderWay)
+	active := func(now time.Time) *shard.Holdings {
+		h := one(shard.HoldingsConfig{}, shard.Standing{}, "t.l")
+		h.Heads(now, nil, true)
+		acts, _ := h.Step(now)
+		h.Claimed(now, "t.l", acts[0], 1, nil, shard.Head{})
+		h.Step(now)
+		h.Recovered("t.l", 1)
+		return h
+	}
+	t.Run("a successor", func(t *testing.T) {
+		now := time.Unix(1000, 0)
+		h := active(now)
+		h.Drain()
+		h.Step(now)
+		now = now.Add(time.Second)
+		h.Returned(now, "t.l", 1, end)
+		acts, _ := h.Step(now)
+		if len(acts) != 1 || acts[0].Kind != shard.DoRelease || acts[0].Settle != quarantine {
+			t.Errorf("actions %+v, want a release that settles for %s", acts, quarantine)
+		}
+	})
+	t.Run("itself", func(t *testing.T) {
+		now := time.Unix(1000, 0)
+		h := active(now)
+		h.Returned(now, "t.l", 1, end)
+		now = now.Add(100 * time.Millisecond)
+		acts, _ := h.Step(now)
+		if want := quarantine - 100*time.Millisecond; len(acts) != 1 || acts[0].Kind != shard.DoAcquire || acts[0].Settle != want {
+			t.Fatalf("actions %+v, want a claim that settles for %s", acts, want)
+		}
+		h.Claimed(now, "t.l", acts[0], 2, nil, shard.Head{})
+		acts, _ = h.Step(now)
+		if want := time.Unix(1000, 0).Add(quarantine); len(acts) != 1 || acts[0].Kind != shard.DoStart || !acts[0].EffectsAfter.Equal(want) {
+			t.Errorf("actions %+v, want a start without effects before %s", acts, want)
+		}
+	})
+	t.Run("a successor of one that ended by itself", func(t *testing.T) {
+		now := time.Unix(1000, 0)
+		h := active(now)
+		h.Returned(now, "t.l", 1, end)
+		h.Drain()
+		acts, _ := h.Step(now)
+		if len(acts) != 1 || acts[0].Kind != shard.DoRelease || acts[0].Settle != quarantine {
+			t.Errorf("actions %+v, want a release that settles for %s", acts, quarantine)
+		}
+	})
+}

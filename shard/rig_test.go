@@ -34,6 +34,9 @@ type instance struct {
 	sleep  *sleepClock
 	ends   map[shard.Key]func(time.Time)
 	dead   bool
+	// underWay is how long the last effect of each owner takes to arrive, which the
+	// owner knows and says; zero: it has arrived. It is to be set before the end.
+	underWay time.Duration
 }
 
 type sleepClock struct {
@@ -148,6 +151,10 @@ func (r *rig) start(id shard.MemberID, change ...func(*shard.FleetConfig)) *inst
 			end(time.Now())
 			close(stop)
 			wg.Wait()
+			if i.underWay > 0 {
+				time.AfterFunc(i.underWay, func() { r.effects.Effect(c.Key, c.Epoch) })
+				return fmt.Errorf("%w: %w", shard.ErrUnderWay, err)
+			}
 			return err
 		})
 	}()
