@@ -64,13 +64,9 @@ func (f *Fleet) putMember(base context.Context, now time.Time) {
 		expect = rev // what is left of an earlier life is replaced
 	}
 	f.exec.wg.Go(func() {
-		start := time.Now()
 		ctx, cancel := context.WithTimeout(base, f.cfg.WriteTimeout)
 		defer cancel()
 		rev, err := f.ports.Members.PutMember(ctx, m, expect)
-		if err == nil {
-			f.health.answered(start)
-		}
 		f.mail.post(func(now time.Time) {
 			f.putting = false
 			if f.putAgain {
