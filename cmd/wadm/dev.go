@@ -41,8 +41,9 @@ var (
 // Nobody takes over from a dev server, and whoever pressed ^C is waiting.
 const devDrain = time.Second
 
-// runDev is `wadm dev`: everything wadm needs inside one process, with
-// simulated hosts and an application, and a view of what happens.
+// runDev is `wadm dev`: everything wadm needs, with simulated hosts and an
+// application, and a view of what happens; all inside one process, but for several
+// servers.
 func runDev(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	opts, err := parseDev(args, stdout)
 	switch {
@@ -128,7 +129,7 @@ func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, st
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer endView()
-		return o.runInstances(gctx, url, environ, log)
+		return o.runInstances(gctx, url, environ, log, view)
 	})
 	group.Go(func() error { return view.run(looking) })
 	group.Go(func() error { return watch.run(looking) })

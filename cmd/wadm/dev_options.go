@@ -24,7 +24,7 @@ var devExamples embed.FS
 const (
 	mostDevLattices = 1000
 	mostDevHosts    = 1000
-	// mostDevInstances share one process, and its memory.
+	// mostDevInstances share one machine, and its memory.
 	mostDevInstances = 16
 )
 
@@ -56,7 +56,7 @@ func parseDev(args []string, stdout io.Writer) (devOptions, error) {
 	f.StringVar(&o.data, "data", "", "folder to keep everything in; without it nothing is left behind")
 	f.IntVar(&o.lattices, "lattices", 2, "number of lattices")
 	f.IntVar(&o.hosts, "hosts", 3, "simulated hosts per lattice, labelled zone=a, b, c in turn")
-	f.IntVar(&o.instances, "instances", 1, "servers that share the lattices, named wadm-1, wadm-2, … if several")
+	f.IntVar(&o.instances, "instances", 1, "servers that share the lattices; several are named wadm-1, wadm-2, … and are a process each, to be drained or killed")
 	o.heartbeat = time.Second
 	f.Var((*durationFlag)(&o.heartbeat), "heartbeat", "time between heartbeats of a simulated host, in seconds or with a unit")
 	f.StringArrayVarP(&o.manifests, "manifest", "f", nil, "deploy this file in every lattice, instead of the examples; may be repeated")
@@ -69,8 +69,8 @@ func parseDev(args []string, stdout io.Writer) (devOptions, error) {
 	err := f.Parse(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprintf(stdout, `Runs NATS, a wadm server and simulated hosts in this process, deploys an example
-application, and shows what happens until ^C.
+		fmt.Fprintf(stdout, `Runs NATS, a wadm server and simulated hosts, deploys an example application, and
+shows what happens until ^C.
 
 Usage:
   wadm dev [OPTIONS]

@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,9 +17,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"wadm/config/natsconn"
 	"wadm/loadtest/simhost"
 	"wadm/scheduler/lattice"
+	"wadm/shard"
+	"wadm/shard/natskv"
 	"wadm/tenancy"
 	"wadm/tenancy/api"
 )
@@ -84,7 +91,8 @@ func TestDevExitCodesTellWhatBecameOfTheApplications(t *testing.T) {
 			var stdout, stderr lockedBuffer
 			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 			defer cancel()
-			if code := Run(ctx, append([]string{"dev"}, tt.args...), nil, &stdout, &stderr); code != tt.code {
+			// Several servers are processes of their own, of this binary.
+			if code := Run(ctx, append([]string{"dev"}, tt.args...), []string{asWadm + "=1"}, &stdout, &stderr); code != tt.code {
 				t.Errorf("exit code %d, want %d; stdout:\n%s\nstderr:\n%s", code, tt.code, stdout.String(), stderr.String())
 			}
 			if got := stderr.String(); tt.stderr == "" && got != "" || !strings.Contains(got, tt.stderr) {
@@ -171,6 +179,115 @@ func TestDevServesClientsAndHostsAndLeavesNothing(t *testing.T) {
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestDevServersCanBeKilledAndDrained: each of several servers is a process. The
+// session says which, whose lattices go to whom, and goes on without those that
+// were killed or drained; none of them outlives it.
+func TestDevServersCanBeKilledAndDrained(t *testing.T) {
+	t.Parallel()
+	log := filepath.Join(t.TempDir(), "log")
+	cmd, out := startDev(t, t.TempDir(), "--instances", "3", "--lattices", "12", "--http-admin", "127.0.0.1:0", "--log", log)
+	waitUntil(t, out, func() bool { return strings.Contains(out.String(), "wadm-2 owns it") })
+	pid := regexp.MustCompile(`instance +wadm-2 is process (\d+)\n`).FindStringSubmatch(out.String())
+	if pid == nil {
+		t.Fatalf("the process of wadm-2 is not told:\n%s", out)
+	}
+	if err := exec.Command("kill", "-9", pid[1]).Run(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"wadm-2 has died: signal: killed\n", "owns it, before wadm-2\n"} {
+		waitUntil(t, out, func() bool { return strings.Contains(out.String(), want) })
+	}
+
+	url := regexp.MustCompile(`nats://[^\s,]+`).FindString(out.String())
+	nc, err := natsconn.Connect(t.Context(), natsconn.Config{Server: url}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := natskv.RequestDrain(t.Context(), nc.Conn, "wadm-3"); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, out, func() bool { return strings.Contains(out.String(), "wadm-3 has given up its lattices and ended\n") })
+
+	logged, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := regexp.MustCompile(`admin endpoint is up.* address=(\S+) instance=wadm-1`).FindSubmatch(logged)
+	if admin == nil {
+		t.Fatalf("the log of wadm-1 is not in:\n%s", logged)
+	}
+	listens := func() bool {
+		c, err := net.Dial("tcp", string(admin[1]))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	}
+	if !listens() {
+		t.Errorf("wadm-1 is gone before its session:\n%s", out)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, out, func() bool { return !listens() })
+}
+
+// TestDevPassesOnWhatAServerSays, in whatever pieces it comes: lines of its log as
+// they are, and what is none as errors.
+func TestDevPassesOnWhatAServerSays(t *testing.T) {
+	t.Parallel()
+	var got bytes.Buffer
+	p := &passedOn{handler: slog.NewTextHandler(&got, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}})}
+	for _, piece := range []string{`{"time":"2026-01-02T03:04:05Z","lev`, `el":"WARN","msg":"late","lattice":"dev-2","instance":"wadm-1"}` + "\n" + `{"level":"DEBUG","msg":"unseen"}` + "\npanic: no\n", "rest"} {
+		if n, err := p.Write([]byte(piece)); n != len(piece) || err != nil {
+			t.Errorf("wrote %d of %d bytes, %v", n, len(piece), err)
+		}
+	}
+	if want := "level=WARN msg=late instance=wadm-1 lattice=dev-2\nlevel=ERROR msg=\"panic: no\"\n"; got.String() != want {
+		t.Errorf("got\n%swant\n%s", got.String(), want)
+	}
+}
+
+// TestDevTellsChangesOfOwner, and nothing of claims that change none.
+func TestDevTellsChangesOfOwner(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	w := &devWatch{view: newDevView(devOptions{}, "", &out), owners: map[tenancy.Lattice]devOwner{}}
+	for _, c := range []struct {
+		owner shard.MemberID
+		life  shard.Incarnation
+		state shard.ClaimState
+		says  string
+		owned map[string]int
+	}{
+		{"a", "1", shard.Held, "a owns it", map[string]int{"a": 1}},
+		{"a", "1", shard.Held, "", map[string]int{"a": 1}},
+		{"a", "1", shard.Released, "", map[string]int{}},
+		{"b", "2", shard.Held, "b owns it, before a", map[string]int{"b": 1}},
+		{"b", "3", shard.Held, "b owns it in another life", map[string]int{"b": 1}},
+		{"c", "4", shard.Held, "c owns it, before b", map[string]int{"c": 1}},
+	} {
+		out.Reset()
+		body, err := shard.Record{Owner: c.owner, Incarnation: c.life, State: c.state}.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.hear(&nats.Msg{Subject: "wadm.own.default.dev-2", Data: body})
+		if said := strings.TrimSpace(out.String()); c.says == "" && said != "" || !strings.HasSuffix(said, c.says) {
+			t.Errorf("%s %s by %s: says %q, want %q", c.state, c.life, c.owner, said, c.says)
+		}
+		if s := w.snapshot(); !maps.Equal(s.owned, c.owned) {
+			t.Errorf("%s by %s: owned %v, want %v", c.state, c.owner, s.owned, c.owned)
+		}
 	}
 }
 
@@ -281,6 +398,9 @@ func TestDevTableFitsTheScreen(t *testing.T) {
 	var out bytes.Buffer
 	v := newDevView(devOptions{lattices: 1, hosts: 100}, "nats://127.0.0.1:4222", &out)
 	v.state = func() devState { return state }
+	v.instance("wadm-1", 4711, "is process 4711")
+	v.instance("wadm-2", 0, "has died: signal: killed")
+	state.owned = map[string]int{"wadm-1": 7, "guest": 5}
 	v.recent = []happening{{at: time.Second, lattice: "default", kind: "command", text: "scale"}}
 	for _, size := range [][2]int{{80, 24}, {200, 60}, {20, 10}, {1, 1}} {
 		lines := v.table(size[0], size[1], now)
@@ -293,8 +413,8 @@ func TestDevTableFitsTheScreen(t *testing.T) {
 			}
 		}
 	}
-	text := strings.Join(v.table(80, 24, now), "\n")
-	for _, want := range []string{"APPLICATION", "app-0", "more", "HOST", "web×3  http", "silent 0s", "lost 0s", "command  default   scale", "keys: k kill"} {
+	text := strings.Join(v.table(80, 32, now), "\n")
+	for _, want := range []string{"INSTANCE  PROCESS  OWNS", "guest     -        5 lattices", "wadm-1    4711     7 lattices", "wadm-2    ended    0 lattices", "APPLICATION", "app-0", "more", "HOST", "web×3  http", "silent 0s", "lost 0s", "command  default   scale", "keys: k kill"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("table does not show %q:\n%s", want, text)
 		}

@@ -35,6 +35,8 @@ func (h happening) String() string {
 type devState struct {
 	apps  []devAppRow
 	hosts []devHost
+	// owned counts lattices by the instance that owns them.
+	owned map[string]int
 }
 
 type devAppRow struct {
@@ -58,6 +60,8 @@ type devView struct {
 
 	mu     sync.Mutex
 	recent []happening
+	// processes are those of the session's servers, if there are several; 0: it has ended.
+	processes map[string]int
 }
 
 // recentHappenings is how many happenings a table remembers; it shows as many
@@ -131,6 +135,18 @@ func (v *devView) happen(h happening) {
 	}
 }
 
+// instance notes what became of a server of the session: its process, 0 when it
+// has ended.
+func (v *devView) instance(name string, pid int, text string) {
+	v.mu.Lock()
+	if v.processes == nil {
+		v.processes = map[string]int{}
+	}
+	v.processes[name] = pid
+	v.mu.Unlock()
+	v.happen(happening{kind: "instance", text: name + " " + text})
+}
+
 // Escapes of the table: an alternate screen, so that the shell's text comes back.
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l"
@@ -175,10 +191,14 @@ func (v *devView) run(ctx context.Context) error {
 func (v *devView) table(width, height int, now time.Time) []string {
 	s := v.state()
 	v.mu.Lock()
-	recent := v.recent
+	recent, processes := v.recent, maps.Clone(v.processes)
 	v.mu.Unlock()
 
 	lines := append(v.welcome(), "")
+	if len(processes) > 0 {
+		lines = append(lines, clipRows(instanceTable(processes, s.owned), max(height/5, 4))...)
+		lines = append(lines, "")
+	}
 	// What happens gets a third of the screen, what is the rest.
 	room := max(height-len(lines)-4, 4)
 	hosts, apps := hostTable(s.hosts, now), appTable(s.apps, now)
@@ -199,6 +219,28 @@ func (v *devView) table(width, height int, now time.Time) []string {
 		lines[i] = clipLine(line, width)
 	}
 	return lines
+}
+
+// instanceTable has the session's servers, and whoever else owns lattices.
+func instanceTable(processes, owned map[string]int) []string {
+	all := maps.Clone(processes)
+	for name := range owned {
+		if _, ours := all[name]; !ours {
+			all[name] = 0
+		}
+	}
+	rows := [][]string{{"INSTANCE", "PROCESS", "OWNS"}}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		process := fmt.Sprint(all[name])
+		if all[name] == 0 {
+			process = "-"
+			if _, ours := processes[name]; ours {
+				process = "ended"
+			}
+		}
+		rows = append(rows, []string{name, process, fmt.Sprintf("%d lattices", owned[name])})
+	}
+	return align(rows)
 }
 
 func appTable(apps []devAppRow, now time.Time) []string {

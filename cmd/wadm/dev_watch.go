@@ -17,6 +17,8 @@ import (
 
 	"wadm/config/natsconn"
 	"wadm/scheduler/lattice"
+	"wadm/shard"
+	"wadm/shard/natskv"
 	"wadm/tenancy"
 	"wadm/tenancy/api"
 )
@@ -31,8 +33,8 @@ const (
 	devForget = 30 * time.Second
 )
 
-// devWatch follows what anybody can follow on NATS: events of hosts, commands
-// in the ledger, statuses. It uses nothing of the server in this process.
+// devWatch follows what anybody can follow on NATS: events of hosts, claims and
+// commands in the ledger, statuses. It uses nothing of the server in this process.
 type devWatch struct {
 	nc   *natsconn.Conn
 	view *devView
@@ -44,6 +46,7 @@ type devWatch struct {
 	changed chan struct{}
 	hosts   map[devHostKey]*devHost
 	apps    map[devAppKey]*devAppState
+	owners  map[tenancy.Lattice]devOwner
 	// stale are lattices whose versions have to be read again.
 	stale    map[tenancy.Lattice]bool
 	expected []devAppKey
@@ -90,6 +93,14 @@ type devAppKey struct {
 	name    string
 }
 
+// devOwner is who owned a lattice last.
+type devOwner struct {
+	id   shard.MemberID
+	life shard.Incarnation
+	// held: it has not given the lattice up.
+	held bool
+}
+
 // devAppState is what is known of an application.
 type devAppState struct {
 	status  tenancy.Status
@@ -111,8 +122,9 @@ func newDevWatch(ctx context.Context, nc *natsconn.Conn, view *devView) (*devWat
 	w := &devWatch{
 		nc: nc, view: view, in: make(chan *nats.Msg, 64<<10), changed: make(chan struct{}),
 		hosts: map[devHostKey]*devHost{}, apps: map[devAppKey]*devAppState{}, stale: map[tenancy.Lattice]bool{},
+		owners: map[tenancy.Lattice]devOwner{},
 	}
-	for _, subject := range []string{"wasmbus.evt.*.*", "wadm.cmd.*.*", "wadm.status.*.*", "wadm.evt.>"} {
+	for _, subject := range []string{"wasmbus.evt.*.*", natskv.ClaimSubject + ".*.*", natskv.CommandSubject + ".*.*", "wadm.status.*.*", "wadm.evt.>"} {
 		sub, err := nc.ChanSubscribe(subject, w.in)
 		if err != nil {
 			return nil, fmt.Errorf("subscribe %s: %w", subject, err)
@@ -163,7 +175,11 @@ func (w *devWatch) hear(m *nats.Msg) {
 		if ev, err := lattice.DecodeEvent(m.Data); err == nil {
 			w.event(tenancy.Lattice(part[2]), ev)
 		}
-	case "wadm.cmd":
+	case natskv.ClaimSubject:
+		if r, err := shard.DecodeRecord(m.Data); err == nil {
+			w.claim(tenancy.Lattice(part[3]), r)
+		}
+	case natskv.CommandSubject:
 		var commands []lattice.Command
 		if json.Unmarshal(m.Data, &commands) == nil {
 			for _, c := range commands {
@@ -269,6 +285,27 @@ var hostPattern = regexp.MustCompile(`\bN[A-Z2-7]{55}\b`)
 // named puts the names of hosts where a text has their ids.
 func (w *devWatch) named(l tenancy.Lattice, text string) string {
 	return hostPattern.ReplaceAllStringFunc(text, func(id string) string { return w.hostName(l, lattice.HostID(id)) })
+}
+
+// claim tells of a change of owner. A lattice that is given up keeps its last one
+// until there is another: who has gone is what makes the change worth telling.
+func (w *devWatch) claim(l tenancy.Lattice, r shard.Record) {
+	was := w.owners[l]
+	if r.State != shard.Held {
+		was.held = false
+		w.owners[l] = was
+		return
+	}
+	is := devOwner{r.Owner, r.Incarnation, true}
+	w.owners[l] = is
+	switch {
+	case was.id == "":
+		w.happen(l, "owner", fmt.Sprintf("%s owns it", is.id))
+	case was.id != is.id:
+		w.happen(l, "owner", fmt.Sprintf("%s owns it, before %s", is.id, was.id))
+	case was.life != is.life:
+		w.happen(l, "owner", fmt.Sprintf("%s owns it in another life", is.id))
+	}
 }
 
 func (w *devWatch) command(l tenancy.Lattice, c lattice.Command) {
@@ -472,7 +509,12 @@ func (w *devWatch) unfinished(want []devApp) string {
 func (w *devWatch) snapshot() devState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var s devState
+	s := devState{owned: map[string]int{}}
+	for _, o := range w.owners {
+		if o.held {
+			s.owned[string(o.id)]++
+		}
+	}
 	for key, a := range w.apps {
 		if a.status.Status.Type != "" {
 			s.apps = append(s.apps, devAppRow{key, a.version, a.status.Status, a.since})

@@ -4,7 +4,7 @@
 // It takes upstream wadm's place: same flags, variables, --version and NATS
 // API. The first SIGTERM or SIGINT stops it in order and ends with exit code
 // 0; a second one, not at the same moment, ends it at once. Start reading at run.go; what a running
-// server consists of is in server.go. `wadm dev`, everything in one process, begins in
+// server consists of is in server.go. `wadm dev`, everything in one command, begins in
 // dev.go.
 package main
 

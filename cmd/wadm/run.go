@@ -33,6 +33,8 @@ func subcommand(name string) (command, bool) {
 	switch name {
 	case "dev":
 		return runDev, true
+	case devInstanceCommand:
+		return runDevInstance, true
 	case "version":
 		return func(_ context.Context, _, _ []string, stdout, _ io.Writer) int {
 			printBuild(stdout)
@@ -245,7 +247,7 @@ func printHelp(w io.Writer) {
 
 Usage:
   wadm [OPTIONS]     run the server
-  wadm dev           try it: NATS, server and simulated hosts in one process
+  wadm dev           try it: NATS, server and simulated hosts in one command
   wadm version       print the version and how it was built
   wadm help          print this help
 
