@@ -1,7 +1,6 @@
 package shard_test
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -151,76 +150,6 @@ func chaos(t *testing.T, seed uint64) {
 			}
 		}
 	}
-}
-
-// pausing is an owner that is stopped between its last check and the wire.
-func pausing(t *testing.T, pause time.Duration) []string {
-	r := newRig(t, 0)
-	hosts := shardtest.NewEffects()
-	run := func(id shard.MemberID, hold time.Duration) (*shardtest.Link, func()) {
-		link := r.w.Link()
-		f, err := shard.New(link.Ports(), shard.FleetConfig{Instance: id})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() {
-			done <- f.Run(ctx, func(ctx context.Context, c shard.Claim) error {
-				if c.AwaitEffects(ctx) != nil {
-					return nil
-				}
-				for ctx.Err() == nil {
-					if c.MayAct() == nil {
-						time.Sleep(hold)
-						hosts.Effect(c.Key, c.Epoch)
-					}
-					time.Sleep(50 * time.Millisecond)
-				}
-				return nil
-			})
-		}()
-		return link, func() {
-			cancel()
-			<-done //nolint:errcheck // it was cancelled, so its error says nothing
-		}
-	}
-	for i := range 10 {
-		if err := r.w.Register(t.Context(), shard.Key(fmt.Sprintf("t.l%d", i))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	la, stopA := run("a", pause)
-	time.Sleep(5 * time.Second)
-	_, stopB := run("b", 0)
-	time.Sleep(30 * time.Second)
-	la.Cut(true)
-	time.Sleep(20 * time.Second)
-	stopA()
-	stopB()
-	return hosts.Stale()
-}
-
-// The quarantine rests on one assumption: from the last check to the wire and over
-// it takes an effect no longer than what the quarantine allows for.
-func TestQuarantineOutlastsEffectsUnderWay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		if s := pausing(t, 1200*time.Millisecond); len(s) > 0 {
-			t.Errorf("%d stale effects, the first: %s", len(s), s[0])
-		}
-	})
-}
-
-// This test must see the violation when the assumption is broken; otherwise the
-// one above proves nothing.
-func TestAPauseBeyondTheAssumptionIsSeenByTheHosts(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		if len(pausing(t, 13*time.Second)) == 0 {
-			t.Error("no stale effect although the owner was stopped for 13 s before the wire")
-		}
-	})
 }
 
 func TestATakeOverOfThousandsIsQuickAndBounded(t *testing.T) {

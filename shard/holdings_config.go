@@ -18,12 +18,13 @@ type HoldingsConfig struct {
 	// taken over, not counting pauses; default 5 s. It must exceed the time an owner needs to stop.
 	HandOff time.Duration
 	// Quarantine is how long after a holder fell silent its last effects may
-	// arrive; default 2.3 s = 1 s of self-health, 5 % for clocks that run at
-	// different rates, 1.25 s from the last check to the wire and over it.
+	// arrive; default 2.3 s = 0.3 s to the beat that was missing, 1 s of self-health,
+	// 5 % for clocks that run at different rates, and what is left from the check to the host.
 	Quarantine time.Duration
 	// Settle is the least time between a claim that took over without a release
-	// and its first effect, whatever the silence was; default 250 ms. It covers a
-	// holder that lived unheard and learns of the claim only by watching.
+	// and its first effect, whatever the silence was; default 500 ms. It is all that an
+	// effect has from the append to the host whose owner lived unheard, because the
+	// ledger takes its appends until the claim.
 	Settle time.Duration
 	// MaxStopping is the most keys being given up at a time, each counted for at
 	// most StopSlot; defaults 64 and 1 s. Giving up everything at once would leave
@@ -57,7 +58,7 @@ func (c HoldingsConfig) WithDefaults() HoldingsConfig {
 	set(&c.RecoverLimit, 5*time.Second)
 	set(&c.HandOff, 5*time.Second)
 	set(&c.Quarantine, 2300*time.Millisecond)
-	set(&c.Settle, 250*time.Millisecond)
+	set(&c.Settle, 500*time.Millisecond)
 	set(&c.BackOffMin, 100*time.Millisecond)
 	set(&c.BackOffMax, 5*time.Second)
 	set(&c.Pass, 5*time.Second)

@@ -379,7 +379,7 @@ func TestALivingHolderIsAwaitedAndASilentOneIsNot(t *testing.T) {
 		"released in quarantine":       {foreign("t.l", 5, shard.Released, 1500), shard.Standing{}, 0, 1500 * time.Millisecond},
 		"alive":                        {foreign("t.l", 5, shard.Held, 0), shard.Standing{Alive: true}, 5 * time.Second, 2300 * time.Millisecond},
 		"dead for 1.5 s":               {foreign("t.l", 5, shard.Held, 0), shard.Standing{Silent: time.Unix(998, 5e8)}, 0, 800 * time.Millisecond},
-		"dead for long":                {foreign("t.l", 5, shard.Held, 0), shard.Standing{Silent: time.Unix(900, 0)}, 0, 250 * time.Millisecond},
+		"dead for long":                {foreign("t.l", 5, shard.Held, 0), shard.Standing{Silent: time.Unix(900, 0)}, 0, 500 * time.Millisecond},
 		"dead, never heard":            {foreign("t.l", 5, shard.Held, 0), shard.Standing{}, 0, 2300 * time.Millisecond},
 		"not a record":                 {shard.Head{Key: "t.l", Seq: 5, Bad: true}, shard.Standing{Alive: true}, 0, 2300 * time.Millisecond},
 		"dead while in quarantine":     {foreign("t.l", 5, shard.Held, 9000), shard.Standing{Silent: time.Unix(900, 0)}, 0, 9 * time.Second},
