@@ -320,6 +320,99 @@ func TestWhatNeverLeftIsNotInDoubtAfterAHandOver(t *testing.T) {
 	}
 }
 
+// TestAnOwnerEndsWhenWhatItSentHasArrived: the release of its claim follows at once,
+// and its successor's commands the release.
+func TestAnOwnerEndsWhenWhatItSentHasArrived(t *testing.T) {
+	t.Parallel()
+	lost := errors.New("no answer to the ping")
+	for _, c := range []struct {
+		name  string
+		cause error
+		// after is how long the owner goes on after its only command has left.
+		after time.Duration
+		flush func(context.Context) error
+		// flushes, took and want are how often it asks, how long it takes to end, and with what.
+		flushes int
+		took    time.Duration
+		want    error
+	}{
+		{"it has arrived", errors.New("handed over"), time.Second,
+			func(context.Context) error { time.Sleep(time.Millisecond); return nil }, 1, time.Millisecond, nil},
+		{"it is not known", errors.New("handed over"), time.Second,
+			func(context.Context) error { return lost }, 1, 0, scheduler.ErrUnderWay},
+		{"nobody says", errors.New("handed over"), time.Second,
+			func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }, 1, time.Second, scheduler.ErrUnderWay},
+		{"it was long ago", errors.New("handed over"), time.Minute, nil, 0, 0, nil},
+		{"the claim is lost", scheduler.ErrFenced, time.Second, nil, 0, 0, scheduler.ErrFenced},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := newPorts()
+				p.flush = c.flush
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				answer := make(chan struct{})
+				p.send = func(lattice.Command) lattice.Reply {
+					<-answer
+					p.note("sent")
+					return lattice.Reply{Outcome: lattice.Unknown}
+				}
+				s := newScheduler(t, p)
+				done := make(chan error, 1)
+				go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 7}) }()
+				time.Sleep(c.after)
+				synctest.Wait()
+				if p.count("send") != 1 {
+					t.Fatalf("before the end: %v", p.calls)
+				}
+				cancel(c.cause)
+				synctest.Wait()
+				if p.count("flush") != 0 {
+					t.Errorf("asked before the sending had ended: %v", p.calls)
+				}
+				began := time.Now()
+				close(answer)
+				err := <-done
+				if !errors.Is(err, c.want) {
+					t.Errorf("own ended with %v, want %v", err, c.want)
+				}
+				if n, took := p.count("flush"), time.Since(began); n != c.flushes || took != c.took {
+					t.Errorf("asked %d times, ended after %v; want %d, %v", n, took, c.flushes, c.took)
+				}
+			})
+		})
+	}
+	t.Run("it failed", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := newPorts()
+			p.flush = func(context.Context) error { return lost }
+			done, cancel := own(t, p, scheduler.Claim{})
+			defer cancel()
+			synctest.Wait()
+			p.events <- scheduler.Delivery{Data: heartbeat(t), Ack: func() { panic("boom") }}
+			if err := <-done; !errors.Is(err, scheduler.ErrUnderWay) || !strings.Contains(err.Error(), "boom") {
+				t.Errorf("own ended with %v", err)
+			}
+		})
+	})
+	t.Run("nothing has left", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := newPorts()
+			p.apps = nil
+			p.flush = func(context.Context) error { return lost }
+			done, cancel := own(t, p, scheduler.Claim{})
+			time.Sleep(time.Second)
+			cancel()
+			if err := <-done; err != nil || p.count("flush") != 0 {
+				t.Errorf("own ended with %v: %v", err, p.calls)
+			}
+		})
+	})
+}
+
 // TestCommandsThatWaitCostNoGoroutine: a deploy of thousands of workloads has
 // thousands of commands and room for a few.
 func TestCommandsThatWaitCostNoGoroutine(t *testing.T) {

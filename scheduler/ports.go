@@ -73,6 +73,9 @@ var (
 	ErrUndelivered = errors.New("nobody listens")
 	// ErrNoAnswer: a request was not answered in time, or not readably.
 	ErrNoAnswer = errors.New("no answer")
+	// ErrUnderWay, from Own: of what was sent last it is not known that it has
+	// arrived. The next owner has to wait for it.
+	ErrUnderWay = errors.New("last commands may still be under way")
 )
 
 // Ledger stores an owner's intents and state. Every write is refused with
@@ -116,6 +119,10 @@ type Hosts interface {
 	// Send asks for a command. Epoch travels in a header. The caller has asked the
 	// claim whether it may act; Send asks again before each further try.
 	Send(ctx context.Context, c Claim, cmd lattice.Command) lattice.Reply
+	// Flush returns nil once all commands that were sent before have reached whoever
+	// distributes them, in the order in which those of other owners will. An error
+	// says that some may come later. It ends with ctx.
+	Flush(ctx context.Context) error
 	// Ping lists the hosts that answer within the gather window, which may end
 	// early once all that are expected have answered.
 	Ping(ctx context.Context, key tenancy.LatticeKey, expected []lattice.HostID) ([]lattice.HostID, error)

@@ -96,8 +96,9 @@ func New(deps Deps, cfg Config) (*Scheduler, error) {
 
 // Own acts for one lattice under a claim until ctx ends or the claim turns out to
 // be lost. It returns when nothing of it runs any more: ErrFenced or
-// ErrUnknownOutcome (wrapped) when a write said so, nil after ctx ended. A panic
-// is caught here and returned; it disturbs no other lattice.
+// ErrUnknownOutcome (wrapped) when a write said so, nil after ctx ended; with
+// ErrUnderWay in it when commands may arrive later. A panic is caught here and
+// returned; it disturbs no other lattice.
 func (s *Scheduler) Own(ctx context.Context, c Claim) error {
 	log := s.deps.Log.With("tenant", c.Key.Tenant, "lattice", c.Key.Lattice, "epoch", c.Epoch)
 	if err := s.rest(ctx, c.Key, log); err != nil {
@@ -117,7 +118,11 @@ func (s *Scheduler) Own(ctx context.Context, c Claim) error {
 		s.Stats.Panics.Add(1)
 		log.Error("worker panicked", "panic", p.value, "event", string(w.lastInput), "stack", string(p.stack))
 		s.countPanic(c.Key)
-		return fmt.Errorf("own lattice %s: %w", c.Key, p)
+		err = fmt.Errorf("own lattice %s: %w", c.Key, p)
+	}
+	if !errors.Is(err, ErrFenced) && !errors.Is(context.Cause(ctx), ErrFenced) {
+		// Who has taken the claim without waiting for this owner reckons with what it sent.
+		err = errors.Join(err, w.settle(ctx))
 	}
 	return err
 }

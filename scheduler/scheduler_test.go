@@ -33,6 +33,7 @@ type ports struct {
 	save   func([]byte) error
 	state  []byte
 	send   func(lattice.Command) lattice.Reply
+	flush  func(context.Context) error
 	status func(tenancy.Status)
 	apps   map[string]*manifest.Manifest
 
@@ -109,6 +110,13 @@ func (p *ports) Send(_ context.Context, _ scheduler.Claim, c lattice.Command) la
 		return p.send(c)
 	}
 	return lattice.Reply{Outcome: lattice.Accepted}
+}
+func (p *ports) Flush(ctx context.Context) error {
+	p.note("flush")
+	if p.flush != nil {
+		return p.flush(ctx)
+	}
+	return nil
 }
 func (p *ports) Ping(context.Context, tenancy.LatticeKey, []lattice.HostID) ([]lattice.HostID, error) {
 	return []lattice.HostID{"h"}, nil

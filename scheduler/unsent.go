@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"wadm/scheduler/lattice"
 )
@@ -14,6 +15,8 @@ type unsent struct {
 	mu     sync.Mutex
 	ids    map[string]bool
 	closed bool
+	// took is when the newest was taken out.
+	took time.Time
 }
 
 func (u *unsent) add(cmds []lattice.Command) {
@@ -34,8 +37,16 @@ func (u *unsent) take(id string) bool {
 	ok := u.ids[id] && !u.closed
 	if ok {
 		delete(u.ids, id)
+		u.took = time.Now()
 	}
 	return ok
+}
+
+// left is when the newest command has left; zero: none has.
+func (u *unsent) left() time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.took
 }
 
 // close lets nothing leave any more and returns what has not, sorted.

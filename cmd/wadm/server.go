@@ -203,11 +203,14 @@ func (s *server) own(ctx context.Context, c shard.Claim) error {
 	err = s.scheduler.Own(ctx, scheduler.Claim{Key: key, Epoch: c.Epoch, Guard: &scheduler.Guard{
 		MayAct: c.MayAct, AwaitEffects: c.AwaitEffects, Recovered: c.Recovered,
 	}})
-	switch {
-	case errors.Is(err, scheduler.ErrFenced):
-		return errors.Join(shard.ErrFenced, err)
-	case errors.Is(err, scheduler.ErrUnknownOutcome):
-		return errors.Join(shard.ErrUnknownOutcome, err)
+	for _, e := range []struct{ theirs, ours error }{
+		{scheduler.ErrFenced, shard.ErrFenced},
+		{scheduler.ErrUnknownOutcome, shard.ErrUnknownOutcome},
+		{scheduler.ErrUnderWay, shard.ErrUnderWay},
+	} {
+		if errors.Is(err, e.theirs) {
+			err = errors.Join(e.ours, err)
+		}
 	}
 	return err
 }

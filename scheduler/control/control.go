@@ -8,7 +8,8 @@
 // not happened: a host that compiles answers nobody and does everything it was
 // asked afterwards.
 //
-// It keeps no state between calls and may be used by any number of goroutines.
+// Between calls it remembers only when its connection was last lost with commands
+// on it. It may be used by any number of goroutines.
 // To test with it, subscribe to the control subjects on an embedded server.
 package control
 
@@ -18,6 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -87,6 +89,12 @@ func (c Config) Validate() error {
 type Client struct {
 	nc  *nats.Conn
 	cfg Config
+
+	mu sync.Mutex
+	// sent is when the newest command left, over the connection that was the conn-th;
+	// lost when the newest left over an earlier one.
+	sent, lost time.Time
+	conn       uint64
 }
 
 var _ scheduler.Hosts = (*Client)(nil)

@@ -1,5 +1,14 @@
 package control
 
+import "time"
+
+// Age has everything that c remembers happen earlier by d.
+func Age(c *Client, d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent, c.lost = c.sent.Add(-d), c.lost.Add(-d)
+}
+
 // Decode runs every decoder of answers over data.
 func Decode(data []byte) {
 	r, err := decodeReply(data)

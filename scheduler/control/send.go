@@ -69,7 +69,11 @@ func (c *Client) Send(ctx context.Context, claim scheduler.Claim, cmd lattice.Co
 		return lattice.Reply{Outcome: lattice.Refused, Message: fmt.Sprintf("not sent: %v", err)}
 	}
 	m := &nats.Msg{Subject: subject, Data: body, Header: c.headers(ctx, claim.Epoch, cmd.TraceParent)}
-	r, err := c.ask(ctx, m, anyHost(cmd.Kind), claim.MayAct)
+	c.leaving()
+	r, err := c.ask(ctx, m, anyHost(cmd.Kind), func() error {
+		c.leaving()
+		return claim.MayAct()
+	})
 	var refused errRefused
 	switch {
 	case err == nil && *r.Success:
