@@ -34,11 +34,11 @@ func startTraced(t *testing.T, url, endpoint string, log *slog.Logger) (stop fun
 	return stop
 }
 
-// startAs is startTraced with a name for the instance.
-func startAs(t *testing.T, name, url, endpoint string, log *slog.Logger) (s *server, stop func() error) {
+// startAs is startTraced with a name for the instance, adjusted before it is made.
+func startAs(t *testing.T, name, url, endpoint string, log *slog.Logger, adjust ...func(*deps)) (s *server, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	s, shut := opened(ctx, t, name, url, endpoint, log)
+	s, shut := opened(ctx, t, name, url, endpoint, log, adjust...)
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
 	stopped := false
@@ -89,7 +89,7 @@ func simulated(t *testing.T, log *slog.Logger, hosts ...simhost.HostConfig) (*na
 }
 
 // opened is a server that does not run yet, and how to close what it is made of.
-func opened(ctx context.Context, t *testing.T, name, url, endpoint string, log *slog.Logger) (s *server, shut func()) {
+func opened(ctx context.Context, t *testing.T, name, url, endpoint string, log *slog.Logger, adjust ...func(*deps)) (s *server, shut func()) {
 	t.Helper()
 	cfg := config.Config{InstanceID: name, NATS: config.NATS{Server: url}}.WithDefaults()
 	data, err := natsconn.Connect(ctx, natsconn.Config{Server: url}, log)
@@ -104,7 +104,11 @@ func opened(ctx context.Context, t *testing.T, name, url, endpoint string, log *
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err = newServer(ctx, deps{Config: cfg, Log: log, Tracing: tracing, NATS: data, Commands: commands})
+	d := deps{Config: cfg, Log: log, Tracing: tracing, NATS: data, Commands: commands}
+	for _, f := range adjust {
+		f(&d)
+	}
+	s, err = newServer(ctx, d)
 	if err != nil {
 		t.Fatal(err)
 	}
