@@ -33,36 +33,45 @@ type instanceRow struct {
 	Instance    shard.MemberID    `json:"instance"`
 	Incarnation shard.Incarnation `json:"incarnation"`
 	Version     string            `json:"version"`
-	State       shard.MemberState `json:"state"`
+	State       string            `json:"state"`
 	InView      bool              `json:"in_view"`
 	Foreign     bool              `json:"foreign,omitempty"`
 	Held        int               `json:"held"`
 	Started     time.Time         `json:"started"`
+	// Seen is when it last renewed its record, by the clock of NATS.
+	Seen time.Time `json:"seen"`
 }
 
 func (p *program) instanceList(s *storeFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the instances that run, or did until some seconds ago",
-		Long: `Lists the instances that run. One that died without a word is listed until its
-record expires, after 15 s; the number of lattices is some seconds old.`,
+		Long: `Lists the instances that run, and how many lattices each owns. One that died
+without a word is lost as soon as the others agree that it is, after about two
+seconds, and listed until its record expires, after 15 s.`,
 		Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o, err := p.observe(c.Context(), *s)
 			if err != nil {
 				return err
 			}
+			owned, err := p.owned(c.Context(), o)
+			if err != nil {
+				return err
+			}
 			list := []instanceRow{}
 			for _, m := range o.members {
-				list = append(list, instanceRow{m.ID, m.Incarnation, m.Version, m.State, o.view.Has(m.ID, m.Incarnation), o.foreign(m.ID), m.Held, m.Started})
+				list = append(list, instanceRow{
+					m.ID, m.Incarnation, m.Version, o.state(m.ID, m.Incarnation), o.view.Has(m.ID, m.Incarnation), o.foreign(m.ID), owned[m.Incarnation], m.Started, m.At,
+				})
 			}
 			return p.out.print(struct {
 				header
 				Instances []instanceRow `json:"instances"`
 			}{succeeded(), list}, func(w io.Writer) {
-				rows := [][]string{{"INSTANCE", "VERSION", "STATE", "IN VIEW", "LATTICES", "STARTED"}}
+				rows := [][]string{{"INSTANCE", "VERSION", "STATE", "IN VIEW", "OWNS", "STARTED"}}
 				for _, m := range list {
-					state, in := string(m.State), "yes"
+					state, in := m.State, "yes"
 					if m.Foreign {
 						state += ", foreign"
 					}
@@ -119,11 +128,13 @@ back at once.`,
 			}{succeeded(), id, r.Held, wait}, func(io.Writer) {})
 		},
 	}
-	c.Flags().BoolVar(&wait, "wait", false, "wait until the instance has left")
+	c.Flags().BoolVar(&wait, "wait", false, "wait until the instance has left, and the others have agreed on that")
 	return c
 }
 
-// awaitGone waits until an instance has removed its record, its last act.
+// awaitGone waits until an instance has removed its record, its last act, and
+// until the others, if there are any, have a view without it: what is shown
+// afterwards does not have it any more.
 func (p *program) awaitGone(ctx context.Context, s storeFlags, id shard.MemberID) error {
 	o, err := p.observer(ctx, s)
 	if err != nil {
@@ -134,9 +145,12 @@ func (p *program) awaitGone(ctx context.Context, s storeFlags, id shard.MemberID
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		ms, err := o.Members(limit)
-		if err == nil && !slices.ContainsFunc(ms, func(m shard.Member) bool { return m.ID == id }) {
-			return nil
+		now := &observed{Observer: o}
+		err := now.look(limit)
+		if err == nil && !slices.ContainsFunc(now.members, func(m natskv.Seen) bool { return m.ID == id }) {
+			if _, in := now.view.Member(id); !in || !now.anyBut(id) {
+				return nil
+			}
 		}
 		select {
 		case <-tick.C:

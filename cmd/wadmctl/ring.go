@@ -1,103 +1,20 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
-	"wadm/config"
 	"wadm/config/terminal"
 	"wadm/shard"
-	"wadm/shard/natskv"
 	"wadm/shard/ring"
 	"wadm/tenancy"
 )
-
-// observed is what the commands about instances look at.
-type observed struct {
-	*natskv.Observer
-	view    shard.View
-	stored  time.Time // the view, by the clock of NATS
-	ring    *ring.Ring
-	members []shard.Member
-	keys    []shard.Key
-}
-
-// observer connects to what the instances share. Names of objects and the
-// JetStream domain are those of the servers' configuration.
-func (p *program) observer(ctx context.Context, s storeFlags) (*natskv.Observer, error) {
-	nc, err := p.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	name := config.Storage{StreamPrefix: s.prefix}.Stream
-	o, err := natskv.NewObserver(nc, natskv.Config{
-		Ledger: name(natskv.DefaultLedger), Lattices: name(natskv.DefaultLattices),
-		Members: name(natskv.DefaultMembers), View: name(natskv.DefaultView),
-		Domain: cmp.Or(s.domain, p.conn.jsDomain), Timeout: time.Duration(p.conn.timeout),
-	})
-	if err != nil {
-		return nil, failed("cannot use JetStream", err)
-	}
-	return o, nil
-}
-
-// storeFlags are the settings of the servers that decide where they keep things.
-type storeFlags struct{ prefix, domain string }
-
-func (s *storeFlags) add(c *cobra.Command) {
-	c.PersistentFlags().StringVar(&s.prefix, "stream-prefix", "", "the servers' --stream-prefix")
-	c.PersistentFlags().StringVar(&s.domain, "jetstream-domain", "", "the servers' --jetstream-domain; wash's --js-domain is the same")
-}
-
-// observe reads view, members and registry.
-func (p *program) observe(ctx context.Context, s storeFlags) (*observed, error) {
-	o, err := p.observer(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	limit, cancel := context.WithTimeout(ctx, time.Duration(p.conn.timeout))
-	defer cancel()
-	out := &observed{Observer: o}
-	out.view, out.stored, err = o.View(limit)
-	if err == nil {
-		out.members, err = o.Members(limit)
-	}
-	if err == nil {
-		out.keys, err = o.Keys(limit)
-	}
-	if err == nil && out.view.Schema <= shard.Schema {
-		out.ring, err = out.view.Ring()
-	}
-	if err != nil {
-		return nil, unobserved("cannot read the ring", err)
-	}
-	if out.ring == nil {
-		return nil, &failure{code: exitFailed, what: "the instances agree in a way this wadmctl does not know", hint: "use the wadmctl of the newest instance"}
-	}
-	return out, nil
-}
-
-// unobserved says why the instances cannot be looked at.
-func unobserved(what string, err error) error {
-	switch {
-	case errors.Is(err, natskv.ErrAbsent):
-		return &failure{code: exitNotFound, what: what, cause: errors.New("no wadm has run here"), hint: "start one with 'wadm -s ADDRESS', or check account, --jetstream-domain and --stream-prefix"}
-	case errors.Is(err, nats.ErrNoResponders):
-		return &failure{code: exitUnreachable, what: what, cause: err, hint: "does this account have JetStream? check --jetstream-domain"}
-	case errors.Is(err, context.DeadlineExceeded):
-		return &failure{code: exitUnreachable, what: what, cause: err, hint: "is JetStream up? try again with a longer --timeout"}
-	}
-	return failed(what, err)
-}
 
 func (p *program) ringCommands() *cobra.Command {
 	var s storeFlags
@@ -116,10 +33,12 @@ func (p *program) ringCommands() *cobra.Command {
 type ringMember struct {
 	Instance    shard.MemberID    `json:"instance"`
 	Incarnation shard.Incarnation `json:"incarnation"`
-	State       shard.MemberState `json:"state"`
+	State       string            `json:"state"`
 	Units       int               `json:"units"`
-	Lattices    int               `json:"lattices"`
-	Partitions  int               `json:"partitions"`
+	// Lattices are those it should own, Owned those it does.
+	Lattices   int `json:"lattices"`
+	Owned      int `json:"owned"`
+	Partitions int `json:"partitions"`
 	// Ramp is there while it has less than its units.
 	Ramp *ringRamp `json:"ramp,omitempty"`
 	// Foreign: another version of placement or schema; it owns nothing.
@@ -154,10 +73,18 @@ func (p *program) ringShow(s *storeFlags) *cobra.Command {
 		Short: "Show the agreed view and what it gives to whom",
 		Long: `Shows the agreed view and what it gives to whom. An instance that joined, or
 got a higher weight, gets its lattices in several steps: until the last one it is
-ramping, and its weight is shown as "1 of 4", with the time when it will have all.`,
+ramping, and its weight is shown as "1 of 4", with the time when it will have all.
+LATTICES are those an instance should own, OWNS those it does; they differ while
+lattices are handed over. An instance is active or draining, outside as long as the
+view is without it because it has just come or is foreign, lost when the others
+agreed that it is, and gone when it has ended and the view still has it.`,
 		Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o, err := p.observe(c.Context(), *s)
+			if err != nil {
+				return err
+			}
+			owned, err := p.owned(c.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -166,12 +93,12 @@ ramping, and its weight is shown as "1 of 4", with the time when it will have al
 			members := []ringMember{}
 			for _, m := range o.view.Members {
 				members = append(members, ringMember{
-					m.ID, m.Incarnation, m.State, m.Units, lattices[m.ID], shares[string(m.ID)], o.ramp(m), o.foreign(m.ID),
+					m.ID, m.Incarnation, o.state(m.ID, m.Incarnation), m.Units, lattices[m.ID], owned[m.Incarnation], shares[string(m.ID)], o.ramp(m), o.foreign(m.ID),
 				})
 			}
 			for _, m := range o.members {
 				if !o.view.Has(m.ID, m.Incarnation) {
-					members = append(members, ringMember{Instance: m.ID, Incarnation: m.Incarnation, State: "outside", Foreign: o.foreign(m.ID)})
+					members = append(members, ringMember{Instance: m.ID, Incarnation: m.Incarnation, State: o.state(m.ID, m.Incarnation), Owned: owned[m.Incarnation], Foreign: o.foreign(m.ID)})
 				}
 			}
 			return p.out.print(struct {
@@ -184,9 +111,9 @@ ramping, and its weight is shown as "1 of 4", with the time when it will have al
 				Overrides   map[string]any `json:"overrides,omitempty"`
 			}{succeeded(), o.view.Rev, o.view.Cause, o.view.Fingerprint, len(o.keys), members, overrides(o.view)}, func(w io.Writer) {
 				fmt.Fprintf(w, "view %d (%s), %d lattices, placement %s\n\n", o.view.Rev, terminal.Safe(o.view.Cause), len(o.keys), terminal.Safe(o.view.Fingerprint))
-				rows := [][]string{{"INSTANCE", "STATE", "WEIGHT", "LATTICES", "PARTITIONS"}}
+				rows := [][]string{{"INSTANCE", "STATE", "WEIGHT", "LATTICES", "OWNS", "PARTITIONS"}}
 				for _, m := range members {
-					state, weight := string(m.State), fmt.Sprint(m.Units)
+					state, weight := m.State, fmt.Sprint(m.Units)
 					if m.Foreign {
 						state += ", foreign"
 					}
@@ -194,7 +121,7 @@ ramping, and its weight is shown as "1 of 4", with the time when it will have al
 						state += ", ramping until " + m.Ramp.Until.Local().Format(time.TimeOnly)
 						weight = fmt.Sprintf("%g of %d", m.Ramp.Units, m.Units)
 					}
-					rows = append(rows, []string{string(m.Instance), state, weight, fmt.Sprint(m.Lattices), fmt.Sprint(m.Partitions)})
+					rows = append(rows, []string{string(m.Instance), state, weight, fmt.Sprint(m.Lattices), fmt.Sprint(m.Owned), fmt.Sprint(m.Partitions)})
 				}
 				table(w, rows)
 			})
@@ -210,32 +137,40 @@ func overrides(v shard.View) map[string]any {
 	return m
 }
 
-// foreign tells whether an instance places otherwise than the view.
-func (o *observed) foreign(id shard.MemberID) bool {
-	return slices.ContainsFunc(o.members, func(m shard.Member) bool {
-		return m.ID == id && (m.Fingerprint != o.view.Fingerprint || m.Schema != o.view.Schema)
-	})
+// latticeOwner is a lattice in the JSON of ring owner.
+type latticeOwner struct {
+	Lattice     tenancy.Lattice   `json:"lattice"`
+	Owner       shard.MemberID    `json:"owner"`
+	Epoch       uint64            `json:"epoch"`
+	Incarnation shard.Incarnation `json:"incarnation,omitempty"`
+	ShouldBe    string            `json:"should_be"`
 }
 
-// share counts the lattices each member of a ring should own.
-func (o *observed) share(r *ring.Ring) map[shard.MemberID]int {
-	n := map[shard.MemberID]int{}
-	for _, k := range o.keys {
-		if id, ok := r.Owner(string(k)); ok {
-			n[shard.MemberID(id)]++
-		}
+func (o *observed) owner(h shard.Head) latticeOwner {
+	l := latticeOwner{Lattice: tenancy.Lattice(h.Key), Incarnation: h.Record.Incarnation}
+	if key, err := tenancy.ParseToken(string(h.Key)); err == nil {
+		l.Lattice = key.Lattice
 	}
-	return n
+	l.ShouldBe, _ = o.ring.Owner(string(h.Key))
+	if h.HeldBy(h.Record.Incarnation) {
+		l.Owner, l.Epoch = h.Record.Owner, h.Seq
+	}
+	return l
 }
 
 func (p *program) ringOwner(s *storeFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "owner LATTICE",
-		Short: "Show who owns a lattice, and who should",
-		Long: `Shows who owns a lattice, and who should. The claim in the ledger says who owns
-it; the ring says who should. They differ while a lattice is handed over.`,
-		Args: arguments(1, 1),
+		Use:   "owner [LATTICE]",
+		Short: "Show who owns a lattice, or each of them, and who should",
+		Long: `Shows who owns a lattice, and who should; without LATTICE, of all lattices. The
+claim in the ledger says who owns it; the ring says who should. They differ while a
+lattice is handed over.`,
+		Example: "  wadmctl ring owner default\n  wadmctl ring owner | grep wadm-1",
+		Args:    arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return p.allOwners(c.Context(), *s)
+			}
 			lattice, err := tenancy.ParseLattice(args[0])
 			if err != nil {
 				return usagef("%s", err.Error())
@@ -245,40 +180,60 @@ it; the ring says who should. They differ while a lattice is handed over.`,
 				return err
 			}
 			key := shard.Key(tenancy.LatticeKey{Tenant: "default", Lattice: lattice}.Token())
-			limit, cancel := context.WithTimeout(c.Context(), time.Duration(p.conn.timeout))
-			defer cancel()
-			head, err := o.Claim(limit, key)
+			heads, err := p.claims(c.Context(), o, key)
 			if err != nil {
-				return unobserved("cannot read the claim", err)
+				return err
 			}
-			if head.Seq == 0 && !slices.Contains(o.keys, key) {
+			if heads[0].Seq == 0 && !slices.Contains(o.keys, key) {
 				return &failure{code: exitNotFound, what: fmt.Sprintf("lattice %q is not known", lattice), hint: "a lattice is known once it has an application or a host"}
 			}
-			should, _ := o.ring.Owner(string(key))
-			owner, epoch := "", uint64(0)
-			if head.Seq > 0 && head.Record.State == shard.Held {
-				owner, epoch = string(head.Record.Owner), head.Seq
-			}
+			l := o.owner(heads[0])
 			return p.out.print(struct {
 				header
-				Lattice     tenancy.Lattice   `json:"lattice"`
-				Owner       string            `json:"owner"`
-				Epoch       uint64            `json:"epoch"`
-				Incarnation shard.Incarnation `json:"incarnation,omitempty"`
-				ShouldBe    string            `json:"should_be"`
-			}{succeeded(), lattice, owner, epoch, head.Record.Incarnation, should}, func(w io.Writer) {
-				if owner == "" {
-					fmt.Fprintf(w, "%s: nobody owns it now, %s should\n", lattice, terminal.OrDash(should))
+				latticeOwner
+			}{succeeded(), l}, func(w io.Writer) {
+				if l.Owner == "" {
+					fmt.Fprintf(w, "%s: nobody owns it now, %s should\n", lattice, terminal.OrDash(l.ShouldBe))
 					return
 				}
-				fmt.Fprintf(w, "%s: %s, epoch %d", lattice, terminal.Safe(owner), epoch)
-				if owner != should {
-					fmt.Fprintf(w, "; %s should", terminal.OrDash(should))
+				fmt.Fprintf(w, "%s: %s, epoch %d", lattice, terminal.Safe(string(l.Owner)), l.Epoch)
+				if string(l.Owner) != l.ShouldBe {
+					fmt.Fprintf(w, "; %s should", terminal.OrDash(l.ShouldBe))
 				}
 				fmt.Fprintln(w)
 			})
 		},
 	}
+}
+
+// allOwners shows who owns each lattice.
+func (p *program) allOwners(ctx context.Context, s storeFlags) error {
+	o, err := p.observe(ctx, s)
+	if err != nil {
+		return err
+	}
+	heads, err := p.claims(ctx, o, o.keys...)
+	if err != nil {
+		return err
+	}
+	list := []latticeOwner{}
+	for _, h := range heads {
+		list = append(list, o.owner(h))
+	}
+	return p.out.print(struct {
+		header
+		Lattices []latticeOwner `json:"lattices"`
+	}{succeeded(), list}, func(w io.Writer) {
+		rows := [][]string{{"LATTICE", "OWNER", "EPOCH", "SHOULD BE"}}
+		for _, l := range list {
+			epoch := ""
+			if l.Owner != "" {
+				epoch = fmt.Sprint(l.Epoch)
+			}
+			rows = append(rows, []string{string(l.Lattice), terminal.OrDash(string(l.Owner)), terminal.OrDash(epoch), terminal.OrDash(l.ShouldBe)})
+		}
+		table(w, rows)
+	})
 }
 
 func (p *program) ringSimulate(s *storeFlags) *cobra.Command {

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
 	"wadm/config/natsconn/natstest"
@@ -44,11 +48,34 @@ func TestRingAndInstancesAreShownAndDrained(t *testing.T) {
 		r := w.run("ring", "owner", "default")
 		return r.code == 0 && strings.Contains(r.stdout, "epoch")
 	})
+	if r := w.run("ring", "owner"); r.code != 0 || !regexp.MustCompile(`^LATTICE +OWNER +EPOCH +SHOULD BE\ndefault +\S+ +\d+ +\S+\n$`).MatchString(r.stdout) {
+		t.Errorf("owners: %+v", r)
+	}
+	var owners struct {
+		APIVersion string
+		Lattices   []struct {
+			Lattice, Owner string
+			Epoch          uint64
+			ShouldBe       string `json:"should_be"`
+		}
+	}
+	if r := w.run("-o", "json", "ring", "owner"); json.Unmarshal([]byte(r.stdout), &owners) != nil || owners.APIVersion != apiVersion || len(owners.Lattices) != 1 ||
+		owners.Lattices[0].Lattice != "default" || owners.Lattices[0].Owner == "" || owners.Lattices[0].Epoch == 0 || owners.Lattices[0].ShouldBe == "" {
+		t.Errorf("owners: %+v", r)
+	}
 	if r := w.run("ring", "owner", "nowhere"); r.code != exitNotFound {
 		t.Errorf("owner of an unknown lattice: %+v", r)
 	}
 	if r := w.run("ring", "simulate", "--join", "third", "--leave", "second"); r.code != 0 || !strings.Contains(r.stdout, "of 1 lattices would move") || !strings.Contains(r.stdout, "third") {
 		t.Errorf("simulate: %+v", r)
+	}
+	var list struct{ Instances []struct{ Instance string } }
+	if r := w.run("-o", "json", "instance", "list"); json.Unmarshal([]byte(r.stdout), &list) != nil || len(list.Instances) != 2 {
+		t.Fatalf("instance list: %+v", r)
+	}
+	first := list.Instances[0].Instance
+	if first == "second" {
+		first = list.Instances[1].Instance
 	}
 	for _, c := range []struct {
 		args string
@@ -74,11 +101,124 @@ func TestRingAndInstancesAreShownAndDrained(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("the drained instance ended with %v:\n%s", err, log.String())
 	}
-	w.until("the view is without it", func() bool { r := w.run("ring", "show"); return r.code == 0 && !strings.Contains(r.stdout, "\nsecond") })
+	if r := w.run("ring", "show"); r.code != 0 || strings.Contains(r.stdout, "\nsecond") {
+		t.Errorf("the view still has it: %+v", r)
+	}
 	w.until("the other one owns the lattice", func() bool {
 		r := w.run("ring", "owner", "default")
 		return strings.Contains(r.stdout, "epoch") && !strings.Contains(r.stdout, "should")
 	})
+	if r := w.run("instance", "drain", first, "--wait"); r.code != 0 {
+		t.Errorf("drain of the last one: %+v", r)
+	}
+	if r := w.run("ring", "show"); r.code != 0 || !regexp.MustCompile(`(?m)^`+first+` +gone `).MatchString(r.stdout) {
+		t.Errorf("after the last one has left: %+v", r)
+	}
+}
+
+// TestInstanceListAndRingShowAgree on how each instance fares and on what it owns,
+// which is what the ledger says.
+func TestInstanceListAndRingShowAgree(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	store, err := natskv.Open(t.Context(), s.Connect(t), natskv.Config{Replicas: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := ring.DefaultParams()
+	join := func(id string, state shard.MemberState, fingerprint string) {
+		t.Helper()
+		// What it says of its lattices is old.
+		m := shard.Member{ID: shard.MemberID(id), Incarnation: shard.Incarnation("life-" + id), Schema: shard.Schema, Fingerprint: fingerprint, Units: 4, State: state, Held: 99}
+		if _, err := store.Ports().Members.PutMember(t.Context(), m, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"lives", "left", "lost"} {
+		join(id, shard.MemberActive, params.Fingerprint())
+	}
+	join("drains", shard.MemberDraining, params.Fingerprint())
+	join("other", shard.MemberActive, "other")
+	view := shard.View{Schema: shard.Schema, Params: params, Fingerprint: params.Fingerprint(), Cause: "lost lost"}
+	for _, m := range []shard.ViewMember{{ID: "drains", Units: 4}, {ID: "ended", Units: 4}, {ID: "left", State: shard.MemberDraining}, {ID: "lives", Units: 4}} {
+		m.Incarnation = shard.Incarnation("life-" + m.ID)
+		m.State = cmp.Or(m.State, shard.MemberActive)
+		view.Members = append(view.Members, m)
+	}
+	if _, err := store.Ports().Views.PutView(t.Context(), view, 0); err != nil {
+		t.Fatal(err)
+	}
+	join("new", shard.MemberActive, params.Fingerprint())
+	for key, r := range map[shard.Key]shard.Record{
+		"default.a": {Owner: "lost", State: shard.Held}, "default.b": {Owner: "lives", State: shard.Held}, "default.c": {Owner: "lives", State: shard.Released}, "default.d": {},
+	} {
+		if err := store.Registry().Register(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		if r.Owner == "" {
+			continue
+		}
+		r.Incarnation = shard.Incarnation("life-" + r.Owner)
+		if _, err := store.Ports().Claims.Put(t.Context(), key, r, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	type row struct {
+		State string
+		Owns  int
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		r := call(t.Context(), t, "", nil, append([]string{"-s", s.URL()}, args...)...)
+		if r.code != 0 {
+			t.Fatalf("%v: %+v", args, r)
+		}
+		return r.stdout
+	}
+	var list struct {
+		Instances []struct {
+			Instance, State string
+			Held            int
+			Seen            time.Time
+		}
+	}
+	var show struct {
+		Members []struct {
+			Instance, State string
+			Owned           int
+		}
+	}
+	if err := errors.Join(json.Unmarshal([]byte(run("-o", "json", "instance", "list")), &list), json.Unmarshal([]byte(run("-o", "json", "ring", "show")), &show)); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]row{
+		"drains": {"draining", 0}, "left": {"draining", 0}, "lives": {"active", 1}, "lost": {"lost", 1}, "new": {"outside", 0}, "other": {"outside", 0},
+	}
+	listed := map[string]row{}
+	for _, m := range list.Instances {
+		listed[m.Instance] = row{m.State, m.Held}
+		if m.Seen.IsZero() {
+			t.Errorf("%s was never seen", m.Instance)
+		}
+	}
+	if d := gocmp.Diff(want, listed); d != "" {
+		t.Errorf("instance list (-want +got):\n%s", d)
+	}
+	want["ended"] = row{"gone", 0}
+	shown := map[string]row{}
+	for _, m := range show.Members {
+		shown[m.Instance] = row{m.State, m.Owned}
+	}
+	if d := gocmp.Diff(want, shown); d != "" {
+		t.Errorf("ring show (-want +got):\n%s", d)
+	}
+	owners := strings.Join(strings.Fields(run("ring", "owner")), " ")
+	for _, has := range []string{"LATTICE OWNER EPOCH SHOULD BE a lost ", " b lives ", " c - - ", " d - - "} {
+		if !strings.Contains(owners, has) {
+			t.Errorf("%q is not in %q", has, owners)
+		}
+	}
 }
 
 // TestInstancesWithAStreamPrefixAreFoundAndDrained: the same option names the same
@@ -135,6 +275,13 @@ func TestRingShowsWhoIsRamping(t *testing.T) {
 			{ID: "shrunk", Incarnation: "k", Units: 2, State: shard.MemberActive},
 		},
 		Ramp: &shard.Ramp{From: []shard.Weight{{ID: "grown", Units: 4}, {ID: "leaving", Units: 4}, {ID: "same", Units: 4}, {ID: "shrunk", Units: 4}}, Step: 3, Of: 4},
+	}
+	for _, m := range view.Members {
+		if _, err := store.Ports().Members.PutMember(t.Context(), shard.Member{
+			ID: m.ID, Incarnation: m.Incarnation, Schema: shard.Schema, Fingerprint: view.Fingerprint, Units: cmp.Or(m.Units, 4), State: m.State,
+		}, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
 	rev, err := store.Ports().Views.PutView(t.Context(), view, 0)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"wadm/shard"
 )
@@ -36,18 +37,25 @@ func NewObserver(nc *nats.Conn, cfg Config) (*Observer, error) {
 	return &Observer{js: js, cfg: cfg}, nil
 }
 
+// Seen is a membership record and when it was stored, by the server's clock. A
+// living instance stores its own again every few seconds.
+type Seen struct {
+	shard.Member
+	At time.Time
+}
+
 // Members lists the membership records, by id.
-func (o *Observer) Members(ctx context.Context) ([]shard.Member, error) {
-	var ms []shard.Member
+func (o *Observer) Members(ctx context.Context) ([]Seen, error) {
+	var ms []Seen
 	err := o.entries(ctx, o.cfg.Members, func(e jetstream.KeyValueEntry) {
 		if m, err := shard.DecodeMember(e.Value()); err == nil && string(m.ID) == e.Key() {
-			ms = append(ms, m)
+			ms = append(ms, Seen{m, e.Created()})
 		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read members: %w", err)
 	}
-	slices.SortFunc(ms, func(a, b shard.Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	slices.SortFunc(ms, func(a, b Seen) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return ms, nil
 }
 
@@ -85,15 +93,29 @@ func (o *Observer) Keys(ctx context.Context) ([]shard.Key, error) {
 	return ks, nil
 }
 
-// Claim reads the newest claim of a key; Seq is 0 when there is none.
-func (o *Observer) Claim(ctx context.Context, k shard.Key) (shard.Head, error) {
+// Claims reads the newest claim of each key, in the same order; Seq is 0 where there
+// is none.
+func (o *Observer) Claims(ctx context.Context, ks ...shard.Key) ([]shard.Head, error) {
 	st, err := o.js.Stream(ctx, o.cfg.Ledger)
 	if err != nil {
-		return shard.Head{}, fmt.Errorf("read claim %s: %w", k, absent(err))
+		return nil, fmt.Errorf("read claims: %w", absent(err))
 	}
 	s := &Store{ledger: st}
-	return s.Last(ctx, k)
+	heads := make([]shard.Head, len(ks))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(claimsAtOnce)
+	for i, k := range ks {
+		g.Go(func() (err error) {
+			heads[i], err = s.Last(ctx, k)
+			return err
+		})
+	}
+	return heads, g.Wait()
 }
+
+// claimsAtOnce is how many claims are asked for at the same time: thousands are
+// read within a second, and the instances' own requests are not kept waiting.
+const claimsAtOnce = 16
 
 // entries calls seen with every live entry of a bucket.
 func (o *Observer) entries(ctx context.Context, bucket string, seen func(jetstream.KeyValueEntry), opts ...jetstream.WatchOpt) error {
