@@ -104,6 +104,9 @@ back at once.`,
 			if err != nil {
 				return err
 			}
+			// Who cannot look, for what reason ever, can still ask.
+			o, err := p.observe(c.Context(), *s)
+			last := err == nil && !o.anyBut(id)
 			limit, cancel := context.WithTimeout(c.Context(), time.Duration(p.conn.timeout))
 			defer cancel()
 			r, err := natskv.RequestDrain(limit, nc, id)
@@ -114,6 +117,9 @@ back at once.`,
 				return unobserved("cannot ask for the drain", err)
 			}
 			p.out.say("%s gives up %d lattices.", id, r.Held)
+			if last {
+				p.out.say("warning: no other instance can take them; nobody acts for them until one is started.")
+			}
 			if wait {
 				if err := p.awaitGone(c.Context(), *s, id); err != nil {
 					return err
@@ -125,7 +131,9 @@ back at once.`,
 				Instance shard.MemberID `json:"instance"`
 				Held     int            `json:"held"`
 				Ended    bool           `json:"ended"`
-			}{succeeded(), id, r.Held, wait}, func(io.Writer) {})
+				// Last: there was no other instance to hand them over to.
+				Last bool `json:"last"`
+			}{succeeded(), id, r.Held, wait, last}, func(io.Writer) {})
 		},
 	}
 	c.Flags().BoolVar(&wait, "wait", false, "wait until the instance has left, and the others have agreed on that")

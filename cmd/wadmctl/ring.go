@@ -287,10 +287,14 @@ func (p *program) simulate(o *observed, join, leave []string) error {
 	if err != nil {
 		return failed("cannot compute the ring", err)
 	}
-	moved := 0
+	moved, bare := 0, 0
 	for _, k := range o.keys {
 		a, _ := o.ring.Owner(string(k))
-		if b, _ := to.Owner(string(k)); a != b {
+		b, owned := to.Owner(string(k))
+		switch {
+		case !owned:
+			bare++
+		case a != b:
 			moved++
 		}
 	}
@@ -311,11 +315,17 @@ func (p *program) simulate(o *observed, join, leave []string) error {
 	slices.SortFunc(changes, func(a, b change) int { return strings.Compare(string(a.Instance), string(b.Instance)) })
 	return p.out.print(struct {
 		header
-		Lattices  int      `json:"lattices"`
-		Moved     int      `json:"moved"`
+		Lattices int `json:"lattices"`
+		Moved    int `json:"moved"`
+		// Unowned would have no owner, because nobody is left.
+		Unowned   int      `json:"unowned"`
 		Instances []change `json:"instances"`
-	}{succeeded(), len(o.keys), moved, changes}, func(w io.Writer) {
-		fmt.Fprintf(w, "%d of %d lattices would move\n\n", moved, len(o.keys))
+	}{succeeded(), len(o.keys), moved, bare, changes}, func(w io.Writer) {
+		if bare > 0 {
+			fmt.Fprintf(w, "no instance would be left: nobody would own the %d lattices\n\n", bare)
+		} else {
+			fmt.Fprintf(w, "%d of %d lattices would move\n\n", moved, len(o.keys))
+		}
 		rows := [][]string{{"INSTANCE", "NOW", "THEN"}}
 		for _, c := range changes {
 			rows = append(rows, []string{string(c.Instance), fmt.Sprint(c.Now), fmt.Sprint(c.Then)})

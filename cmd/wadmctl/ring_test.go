@@ -77,6 +77,9 @@ func TestRingAndInstancesAreShownAndDrained(t *testing.T) {
 	if first == "second" {
 		first = list.Instances[1].Instance
 	}
+	if r := w.run("ring", "simulate", "--leave", "second", "--leave", first); r.code != 0 || !strings.HasPrefix(r.stdout, "no instance would be left: nobody would own the 1 lattices\n") {
+		t.Errorf("simulate without anybody: %+v", r)
+	}
 	for _, c := range []struct {
 		args string
 		code int
@@ -94,8 +97,9 @@ func TestRingAndInstancesAreShownAndDrained(t *testing.T) {
 		APIVersion string
 		Instance   string
 		Ended      bool
+		Last       bool
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &doc); r.code != 0 || err != nil || doc.APIVersion != apiVersion || doc.Instance != "second" || !doc.Ended {
+	if err := json.Unmarshal([]byte(r.stdout), &doc); r.code != 0 || err != nil || doc.APIVersion != apiVersion || doc.Instance != "second" || !doc.Ended || doc.Last || strings.Contains(r.stderr, "warning") {
 		t.Errorf("drain: %+v, %v", r, err)
 	}
 	if err := <-ended; err != nil {
@@ -108,7 +112,7 @@ func TestRingAndInstancesAreShownAndDrained(t *testing.T) {
 		r := w.run("ring", "owner", "default")
 		return strings.Contains(r.stdout, "epoch") && !strings.Contains(r.stdout, "should")
 	})
-	if r := w.run("instance", "drain", first, "--wait"); r.code != 0 {
+	if r := w.run("instance", "drain", first, "--wait"); r.code != 0 || !strings.Contains(r.stderr, "gives up 1 lattices.\nwarning: no other instance can take them; nobody acts for them until one is started.\n") {
 		t.Errorf("drain of the last one: %+v", r)
 	}
 	if r := w.run("ring", "show"); r.code != 0 || !regexp.MustCompile(`(?m)^`+first+` +gone `).MatchString(r.stdout) {
