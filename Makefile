@@ -23,7 +23,7 @@ LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 COMMANDS := $(notdir $(wildcard cmd/*))
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev test test-short test-cluster prop fuzz bench bench-once chaos chaos-long lint vet fmt fmt-check arch generate generate-check churn e2e ci clean chaos-proof
+.PHONY: help build dev test test-short test-cluster prop fuzz bench bench-once chaos chaos-long measure lint vet fmt fmt-check arch generate generate-check churn e2e ci clean chaos-proof
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ chaos: ## real processes, broken on purpose, about 5 minutes
 
 chaos-long: ## the same with seeds of choice: make chaos-long SEEDS=1-50
 	set -o pipefail; $(GO) test -count=1 -tags chaos -timeout 10h ./loadtest/chaos -run '^TestLong$$' -v -chaos.seeds $(or $(SEEDS),1-50) | grep -v 'inflict.go'
+
+measure: ## what failover, hand-over and more instances cost, about 20 minutes on a machine left alone
+	set -o pipefail; $(GO) test -count=1 -tags chaos -timeout 60m ./loadtest/chaos -run '^TestMeasure' -v | grep -v 'inflict.go'
 
 prop: ## property tests with many more draws (RAPID_CHECKS)
 	@for pkg in $$(grep -rl --include='*_test.go' 'pgregory.net/rapid' . | xargs -n1 dirname | sort -u); do \
