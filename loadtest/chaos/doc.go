@@ -14,7 +14,8 @@
 //	I2  the hosts: no effect of an older epoch after one of a newer, none without
 //	    a stored intent, none more often than it was stored (but links and
 //	    configurations, which any host may be asked for a second time when the
-//	    first is silent), nobody else's work touched
+//	    first is silent), nobody else's work touched; while nothing is broken, none
+//	    that asks for what is so already
 //	I3  every lattice has a living owner soon after the last fault
 //	I5  no event is acknowledged before its commands are stored
 //	I6  nothing moves but by an agreed view, and then no more than must;

@@ -81,6 +81,9 @@ func (r *runner) judgeHosts(rep *Report, done []happened) {
 			if c.Needless {
 				rep.Needless++
 			}
+			if c.Needless && undisturbed(done, c.Time) {
+				rep.Violations = append(rep.Violations, fmt.Sprintf("I2: %s: %s of %s at %s asks for what was so already, and nothing was broken", s.key, c.Subject, c.Instance, c.Time.Format("04:05.000")))
+			}
 		}
 		rep.Violations = append(rep.Violations, judgeCommands(s.key, asked, r.ledger, r.wire, done)...)
 	}
@@ -130,6 +133,11 @@ func judgeCommands(key shard.Key, asked []simhost.Record, l *Ledger, w *Wire, do
 		}
 	}
 	return bad
+}
+
+// undisturbed tells whether no fault can have led to what happens at t.
+func undisturbed(done []happened, t time.Time) bool {
+	return !slices.ContainsFunc(done, func(d happened) bool { return !t.Before(d.from) && t.Before(d.to.Add(aftermath)) })
 }
 
 // blindAt tells whether at t the checker may not have seen what was made and

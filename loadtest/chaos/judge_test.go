@@ -204,6 +204,16 @@ func TestJudgeExpectsNoMoveWhileNoInstanceIsInTrouble(t *testing.T) {
 	}
 }
 
+func TestFaultsExcuseForAsLongAsTheyAreFelt(t *testing.T) {
+	t.Parallel()
+	done := []happened{fault(Kill, 10, 12), fault(Busy, 20, 21)}
+	for when, want := range map[float64]bool{9.9: true, 10: false, 15: false, 50: false, 51.1: true} {
+		if got := undisturbed(done, at(when)); got != want {
+			t.Errorf("undisturbed after %v s is %t", when, got)
+		}
+	}
+}
+
 func TestAnInstanceThatEndsByItselfIsAViolation(t *testing.T) {
 	t.Parallel()
 	start := func(script string) *process.Process {
