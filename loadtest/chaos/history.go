@@ -28,6 +28,7 @@ type attempt struct {
 type claimOp struct {
 	key    shard.Key
 	expect uint64
+	read   bool // what is there, instead of a claim
 }
 
 type claimOut struct {
@@ -52,6 +53,9 @@ var claimRegister = porcupine.Model{
 	Init: func() any { return uint64(0) },
 	Step: func(state, in, out any) (bool, any) {
 		last, op, o := state.(uint64), in.(claimOp), out.(claimOut)
+		if op.read {
+			return o.seq == last, last
+		}
 		if o.refused {
 			return op.expect != last, last
 		}
@@ -60,9 +64,11 @@ var claimRegister = porcupine.Model{
 	Equal: func(a, b any) bool { return a == b },
 }
 
-// linearizable checks the claims: what was answered, and what is stored although
-// nobody was told or the answer was not seen.
-func linearizable(attempts []attempt, stored []Claim, until time.Duration) error {
+// linearizable checks the claims: what was answered, what is stored although
+// nobody was told or the answer was not seen, and what is there at the end: the
+// newest claim of each key, when heads is not nil. Without it, a claim that was
+// acknowledged and then lost would be missed by nobody who comes later.
+func linearizable(attempts []attempt, stored []Claim, heads map[shard.Key]uint64, until time.Duration) error {
 	known := map[uint64]bool{}
 	for _, a := range attempts {
 		known[a.seq] = true
@@ -89,7 +95,7 @@ func linearizable(attempts []attempt, stored []Claim, until time.Duration) error
 		ops = append(ops, porcupine.Operation{ClientId: clients[owner], Input: in, Call: int64(call), Output: out, Return: int64(ret)})
 	}
 	for _, a := range attempts {
-		in := claimOp{a.key, a.expect}
+		in := claimOp{key: a.key, expect: a.expect}
 		switch {
 		case a.seq > 0:
 			add(a.owner, a.call, a.answered, in, claimOut{seq: a.seq})
@@ -107,11 +113,14 @@ func linearizable(attempts []attempt, stored []Claim, until time.Duration) error
 	}
 	for _, c := range stored {
 		if !known[c.Seq] {
-			add(c.Record.Owner, 0, until, claimOp{c.Key, c.Expect}, claimOut{seq: c.Seq})
+			add(c.Record.Owner, 0, until, claimOp{key: c.Key, expect: c.Expect}, claimOut{seq: c.Seq})
 		}
 	}
 	for _, c := range missed(attempts, stored) {
-		add("missed", 0, until, claimOp{c.Key, c.Expect}, claimOut{seq: c.Seq})
+		add("missed", 0, until, claimOp{key: c.Key, expect: c.Expect}, claimOut{seq: c.Seq})
+	}
+	for k, seq := range heads {
+		add("end", until+1, until+2, claimOp{key: k, read: true}, claimOut{seq: seq})
 	}
 	switch r := porcupine.CheckOperationsTimeout(claimRegister, ops, 30*time.Second); r {
 	case porcupine.Ok:

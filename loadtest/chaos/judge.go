@@ -27,7 +27,7 @@ const (
 )
 
 // judge brings everything that was seen together.
-func (r *runner) judge(rep *Report) {
+func (r *runner) judge(rep *Report, heads map[shard.Key]uint64) {
 	claims, samples := r.ledger.Claims(), r.probes.all()
 	r.mu.Lock()
 	rep.Violations = append(rep.Violations, r.bad...)
@@ -49,7 +49,7 @@ func (r *runner) judge(rep *Report) {
 	}
 
 	rep.Violations = append(rep.Violations, r.ledger.Violations()...)
-	rep.Violations = append(rep.Violations, r.wire.check(claims)...)
+	rep.Violations = append(rep.Violations, r.wire.check(claims, heads)...)
 	r.judgeHosts(rep, done)
 	r.judgeGaps(rep, done, samples, r.judgeMoves(rep, done, claims))
 	rep.Moved, rep.Least, rep.Partitions = r.wire.moves()

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"wadm/config/natsconn"
@@ -122,7 +124,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	r.wire.rest()
 	r.ended = time.Now()
 	r.drainAll(context.WithoutCancel(ctx))
-	r.judge(rep)
+	r.judge(rep, r.heads(context.WithoutCancel(ctx)))
 	rep.Took = time.Since(began)
 	return rep, ctxError(ctx, rep)
 }
@@ -318,6 +320,40 @@ func (r *runner) drainAll(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+}
+
+// heads reads the newest claim of every key, from the server that leads the ledger,
+// when nobody writes any more, and lets the checkers come that far.
+func (r *runner) heads(ctx context.Context) map[shard.Key]uint64 {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	st, err := r.nc.JetStream().Stream(ctx, natskv.DefaultLedger)
+	heads := map[shard.Key]uint64{}
+	for _, s := range append(append([]*site(nil), r.sites...), r.churning...) {
+		if err != nil {
+			break
+		}
+		var m *jetstream.RawStreamMsg
+		switch m, err = st.GetLastMsgForSubject(ctx, natskv.ClaimSubject+"."+string(s.key)); {
+		case err == nil:
+			heads[s.key] = m.Sequence
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			heads[s.key], err = 0, nil
+		}
+	}
+	if err != nil {
+		r.violate("I1: the claims cannot be read at the end: %v", err)
+		return nil
+	}
+	for k, seq := range heads {
+		for seen, _ := r.ledger.Head(k); seen.Seq < seq; seen, _ = r.ledger.Head(k) {
+			if !sleep(ctx, 10*time.Millisecond) {
+				r.violate("I1: %s: the checker read up to claim %d, the last one is %d", k, seen.Seq, seq)
+				return nil
+			}
+		}
+	}
+	return heads
 }
 
 func (r *runner) violate(format string, args ...any) {

@@ -314,8 +314,9 @@ func (w *Wire) view() (shard.View, *ring.Ring, int) {
 	return v, w.rings[v.Rev], len(w.views)
 }
 
-// check judges what needs to be seen as a whole; claims are those of the ledger.
-func (w *Wire) check(claims []Claim) []string {
+// check judges what needs to be seen as a whole; claims are those of the ledger,
+// heads what it holds at the end.
+func (w *Wire) check(claims []Claim, heads map[shard.Key]uint64) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	bad := append(slices.Clone(w.bad), w.dropped()...)
@@ -368,7 +369,7 @@ func (w *Wire) check(claims []Claim) []string {
 			break
 		}
 	}
-	if err := linearizable(w.attempts, claims, time.Since(w.begun)); err != nil {
+	if err := linearizable(w.attempts, claims, heads, time.Since(w.begun)); err != nil {
 		bad = append(bad, "I1: "+err.Error())
 	}
 	return bad
