@@ -78,6 +78,7 @@ func (r *runner) inflict(ctx context.Context, f Fault) bool {
 
 func (r *runner) hurtInstance(ctx context.Context, in *instance, f Fault) {
 	link := func(l Link) {
+		l.Of = f.Of
 		in.setLink(l)
 		sleep(ctx, f.For)
 		in.setLink(Link{})

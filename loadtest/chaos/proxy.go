@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,22 @@ const (
 	Down
 )
 
+// Connection tells the connections of an instance apart.
+type Connection int
+
+// An instance sends commands to hosts over one connection and does everything else
+// over another.
+const (
+	Both Connection = iota
+	MainOnly
+	CommandsOnly
+)
+
 // Link is how a proxy treats what passes. The zero value lets everything pass.
 type Link struct {
+	// Of says which connections are meant. One that has not said its name yet is
+	// neither of the two.
+	Of Connection
 	// Cut closes all connections and refuses new ones.
 	Cut bool
 	// Hold keeps bytes back until the link changes.
@@ -44,8 +59,12 @@ type Proxy struct {
 // pair is one proxied connection.
 type pair struct {
 	client, server net.Conn
-	tainted        bool // bytes were lost
+	is             Connection // Both until it has said its name
+	tainted        bool       // bytes were lost
 }
+
+// suffers tells whether the link treats the pair in any way.
+func (l Link) suffers(q *pair) bool { return l.Of == Both || l.Of == q.is }
 
 func (p *pair) close() {
 	_ = p.client.Close()
@@ -70,7 +89,7 @@ func (p *Proxy) Set(l Link) {
 	defer p.mu.Unlock()
 	p.link = l
 	for q := range p.pairs {
-		if l.Cut || q.tainted {
+		if (l.Cut && l.suffers(q)) || q.tainted {
 			q.close()
 			delete(p.pairs, q)
 		}
@@ -101,7 +120,8 @@ func (p *Proxy) Run(ctx context.Context) error {
 }
 
 func (p *Proxy) serve(ctx context.Context, client net.Conn) {
-	link, _ := p.state()
+	q := &pair{client: client}
+	link, _ := p.state(q)
 	if link.Cut {
 		_ = client.Close()
 		return
@@ -112,9 +132,9 @@ func (p *Proxy) serve(ctx context.Context, client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	q := &pair{client: client, server: server}
+	q.server = server
 	p.mu.Lock()
-	if p.link.Cut {
+	if p.link.Cut && p.link.suffers(q) {
 		p.mu.Unlock()
 		q.close()
 		return
@@ -130,10 +150,27 @@ func (p *Proxy) serve(ctx context.Context, client net.Conn) {
 	p.mu.Unlock()
 }
 
-func (p *Proxy) state() (Link, <-chan struct{}) {
+// state is the link as the pair feels it, until the channel is closed.
+func (p *Proxy) state(q *pair) (Link, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.link.suffers(q) {
+		return Link{}, p.changed
+	}
 	return p.link, p.changed
+}
+
+// learn finds out which connection a pair is, from the first that its client says.
+func (p *Proxy) learn(q *pair, said []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if q.is != Both {
+		return
+	}
+	q.is = MainOnly
+	if bytes.Contains(said, []byte(`"name":"wadm commands `)) {
+		q.is = CommandsOnly
+	}
 }
 
 // copy moves bytes one way until one side is closed.
@@ -145,14 +182,17 @@ func (p *Proxy) copy(ctx context.Context, q *pair, d Direction, from, to net.Con
 		if err != nil {
 			return
 		}
-		link, changed := p.state()
+		if d == Up {
+			p.learn(q, buf[:n])
+		}
+		link, changed := p.state(q)
 		for link.Hold[d] && !link.Cut {
 			select {
 			case <-changed:
 			case <-ctx.Done():
 				return
 			}
-			link, changed = p.state()
+			link, changed = p.state(q)
 		}
 		if link.Cut {
 			return
@@ -179,9 +219,10 @@ func (p *Proxy) copy(ctx context.Context, q *pair, d Direction, from, to net.Con
 func (p *Proxy) lose(q *pair, d Direction) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.link.Lose[d] {
-		q.tainted = true
+	if !p.link.Lose[d] || !p.link.suffers(q) {
+		return false
 	}
 	// Once some are lost, what follows would be garbage.
-	return p.link.Lose[d]
+	q.tainted = true
+	return true
 }

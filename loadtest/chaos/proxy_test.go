@@ -131,3 +131,51 @@ func TestAProxyThatIsCutRefusesUntilItIsNot(t *testing.T) {
 		t.Fatalf("got %q, %v after %v", b, err, time.Since(at))
 	}
 }
+
+// hello says a name as a client of NATS does, and waits for the echo.
+func hello(t *testing.T, c net.Conn, name string) {
+	t.Helper()
+	said := []byte(`CONNECT {"verbose":false,"name":"` + name + `"}` + "\r\n")
+	if _, err := c.Write(said); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(long))
+	if _, err := io.ReadFull(c, said); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAProxyHitsOneConnectionOfTwo(t *testing.T) {
+	t.Parallel()
+	for of, names := range map[chaos.Connection][2]string{
+		chaos.MainOnly:     {"wadm i1", "wadm commands i1"},
+		chaos.CommandsOnly: {"wadm commands i1", "wadm i1"},
+	} {
+		p, hit := proxied(t)
+		spared := dial(t, p)
+		hello(t, hit, names[0])
+		hello(t, spared, names[1])
+		p.Set(chaos.Link{Of: of, Hold: [2]bool{chaos.Up: true}})
+		if b, err := ask(t, hit, 'a', soon); !isTimeout(err) {
+			t.Fatalf("%s: %q passed a link that holds: %v", names[0], b, err)
+		}
+		if b, err := ask(t, spared, 'b', long); b != 'b' || err != nil {
+			t.Fatalf("%s: got %q, %v while the other is held", names[1], b, err)
+		}
+		p.Set(chaos.Link{Of: of, Cut: true})
+		if _, err := ask(t, hit, 'c', long); err == nil || isTimeout(err) {
+			t.Fatalf("%s lives: %v", names[0], err)
+		}
+		again := dial(t, p)
+		hello(t, dial(t, p), names[1])
+		if _, err := again.Write([]byte(`CONNECT {"name":"` + names[0] + `"}` + "\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := ask(t, again, 0, long); err == nil || isTimeout(err) {
+			t.Fatalf("%s is back: %q, %v", names[0], b, err)
+		}
+		if b, err := ask(t, spared, 'd', long); b != 'd' || err != nil {
+			t.Fatalf("%s: got %q, %v while the other is cut", names[1], b, err)
+		}
+	}
+}

@@ -25,7 +25,8 @@ const (
 	Drain Kind = "drain"
 	// Burst starts N new instances at once, which drain at once after For.
 	Burst Kind = "burst"
-	// Cut closes an instance's connections and refuses new ones.
+	// Cut closes an instance's connections and refuses new ones. It and those that
+	// follow hit both connections of the instance or one of them.
 	Cut Kind = "cut"
 	// Hold keeps back what an instance sends and receives, and delivers it then.
 	Hold Kind = "hold"
@@ -63,6 +64,16 @@ func known(k Kind) bool { return k == StopMidway || slices.Contains(Kinds(), k) 
 // ofNATS tells the faults that only NATS suffers from.
 func (k Kind) ofNATS() bool { return k == NATSKill || k == NATSRestart || k == NATSStop }
 
+// ofLinks tells the faults that a proxy inflicts.
+func (k Kind) ofLinks() bool {
+	switch k {
+	case Cut, Hold, Delay, Deaf, Mute, HalfOpen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Fault is one thing that goes wrong.
 type Fault struct {
 	// At is reckoned from the begin of the faults.
@@ -72,6 +83,8 @@ type Fault struct {
 	Target int
 	For    time.Duration
 	N      int
+	// Of says which connections a fault of links hits.
+	Of Connection
 }
 
 func (f Fault) String() string {
@@ -80,6 +93,12 @@ func (f Fault) String() string {
 	case Burst, NATSKill, NATSRestart, NATSStop, Churn:
 	default:
 		s += fmt.Sprintf(" #%d", f.Target)
+	}
+	switch f.Of {
+	case MainOnly:
+		s += " but for commands"
+	case CommandsOnly:
+		s += " commands only"
 	}
 	if f.For > 0 {
 		s += fmt.Sprintf(" for %v", f.For)
@@ -113,6 +132,9 @@ func NewSchedule(c Config) Schedule {
 	var s Schedule
 	for at := c.Pause / 4; at < c.Duration; at += time.Duration(r.ExpFloat64() * float64(c.Pause)).Round(10 * time.Millisecond) {
 		f := Fault{At: at, Kind: c.Kinds[r.IntN(len(c.Kinds))], Target: r.IntN(c.Instances)}
+		if f.Kind.ofLinks() {
+			f.Of = Connection(r.IntN(3))
+		}
 		switch f.Kind {
 		case Kill, Drain:
 			f.For = between(200*time.Millisecond, 5*time.Second)
