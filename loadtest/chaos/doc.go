@@ -31,7 +31,8 @@
 //
 // Not claimed: that no effect is ever late. An instance that stops between its
 // last check and the socket, for longer than the quarantine, delivers a stale
-// effect; the tests show it, and that the checkers see it.
+// effect; the tests show it, and that the checkers see it. Seeds stop instances
+// there for at most [MostMidway].
 //
 // The proxies hold bytes back for at most [MostHold] and deliver them; longer
 // interruptions lose them, as a broken connection does.

@@ -103,6 +103,13 @@ func (r *runner) hurtInstance(ctx context.Context, in *instance, f Fault) {
 			return
 		}
 		in.signal(syscall.SIGSTOP)
+		for _, s := range r.sites {
+			if c, ok := r.ledger.Head(s.key); ok && string(c.Record.Owner) == in.id {
+				for _, h := range s.sim.Hosts() {
+					_ = h.RemoveComponent(componentID) // or a probe has
+				}
+			}
+		}
 		sleep(ctx, f.For)
 		in.signal(syscall.SIGCONT)
 	case Stop:

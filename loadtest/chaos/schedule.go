@@ -18,8 +18,9 @@ const (
 	// Stop halts an instance's process for a while.
 	Stop Kind = "stop"
 	// StopMidway does so when the instance has just stored a command, perhaps
-	// between its last check and the socket. It is not among Kinds: what may come of
-	// it is beyond what is promised.
+	// between its last check and the socket, and gives who succeeds it something to
+	// do at once. A seed draws it for at most [MostMidway]: what may come of more is
+	// beyond what is promised.
 	StopMidway Kind = "stop-midway"
 	// Drain stops an instance in order; it is started again after For.
 	Drain Kind = "drain"
@@ -54,12 +55,17 @@ const (
 // within what the quarantine allows for the way from the last check to the host.
 const MostHold = time.Second
 
+// MostMidway is how long an instance may stand still between its last check and the
+// socket: others act 2.3 s after they last heard it at the earliest, and until it
+// stopped it was to be heard every 0.3 s at least. They have claimed by then.
+const MostMidway = 1800 * time.Millisecond
+
 // Kinds lists all kinds.
 func Kinds() []Kind {
-	return []Kind{Kill, Stop, Drain, Burst, Cut, Hold, Delay, Deaf, Mute, HalfOpen, NATSKill, NATSRestart, NATSStop, Busy, Backlog, Churn}
+	return []Kind{Kill, Stop, StopMidway, Drain, Burst, Cut, Hold, Delay, Deaf, Mute, HalfOpen, NATSKill, NATSRestart, NATSStop, Busy, Backlog, Churn}
 }
 
-func known(k Kind) bool { return k == StopMidway || slices.Contains(Kinds(), k) }
+func known(k Kind) bool { return slices.Contains(Kinds(), k) }
 
 // ofNATS tells the faults that only NATS suffers from.
 func (k Kind) ofNATS() bool { return k == NATSKill || k == NATSRestart || k == NATSStop }
@@ -138,8 +144,10 @@ func NewSchedule(c Config) Schedule {
 		switch f.Kind {
 		case Kill, Drain:
 			f.For = between(200*time.Millisecond, 5*time.Second)
-		case Stop, StopMidway:
+		case Stop:
 			f.For = between(300*time.Millisecond, 10*time.Second)
+		case StopMidway:
+			f.For = between(MostHold, MostMidway)
 		case Burst:
 			f.N, f.For = 1+r.IntN(2), between(time.Second, 10*time.Second)
 		case Cut, HalfOpen, Deaf, Mute:
