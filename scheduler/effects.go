@@ -69,6 +69,7 @@ func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) e
 		return fmt.Errorf("append commands: %w", err)
 	}
 	t.appended()
+	w.proven.Store(int64(time.Since(w.begun)))
 	w.s.Stats.Commands.Add(uint64(len(cmds)))
 	for _, cmd := range cmds {
 		w.log.Info("command", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "count", cmd.Count,
@@ -99,6 +100,46 @@ func (w *worker) commandEach(ctx context.Context, cmds []lattice.Command, c caus
 	return nil
 }
 
+const (
+	// fresh is how old the ledger's word may be that the claim is the newest when a
+	// command leaves: half of what a successor that took over from an owner it could
+	// not hear leaves that one's last commands. The way to the host has the rest.
+	fresh = 250 * time.Millisecond
+	// confirmTimeout is how long the ledger may take to give its word again. By then
+	// the owner does not trust itself either.
+	confirmTimeout = time.Second
+)
+
+// mayAct is nil, or why no command may leave now. A claim's health does not tell
+// that there is a newer claim, only that there would be word of it; the ledger
+// refuses a write from that moment on. So a command that could not leave right
+// after its append, because it waited behind silent hosts or is asked for again,
+// has the claim confirmed first.
+func (w *worker) mayAct(ctx context.Context) error {
+	if err := w.claim.MayAct(); err != nil {
+		return err
+	}
+	if time.Since(w.begun)-time.Duration(w.proven.Load()) < fresh {
+		return nil
+	}
+	_, err, _ := w.confirm.Do("", func() (any, error) {
+		limited, cancel := context.WithTimeout(ctx, confirmTimeout)
+		defer cancel()
+		err := w.s.deps.Ledger.Confirm(limited, w.claim)
+		if err == nil {
+			w.proven.Store(int64(time.Since(w.begun)))
+		}
+		return nil, err
+	})
+	if errors.Is(err, ErrFenced) {
+		w.end(err)
+	}
+	if err != nil {
+		return err
+	}
+	return w.claim.MayAct()
+}
+
 // send is the last step of a command. A claim that was lost or whose health is in
 // doubt lets nothing out; the decision is then made again.
 func (w *worker) send(ctx context.Context, cmd lattice.Command) {
@@ -111,7 +152,9 @@ func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 		w.log.Warn("command dropped: its turn came after its deadline", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "age", age)
 		return
 	}
-	if err := w.claim.MayAct(); err != nil {
+	if err := w.mayAct(ctx); ctx.Err() != nil {
+		return
+	} else if err != nil {
 		w.log.Warn("command held back", "command", cmd.ID, "reason", err)
 		w.reply(ctx, cmd, lattice.Reply{Outcome: lattice.Unsent, Message: err.Error()})
 		return
@@ -119,8 +162,10 @@ func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 	if !w.unsent.take(cmd.ID) {
 		return
 	}
-	sctx, span := w.s.startSend(ctx, w.claim, cmd)
-	r := w.s.deps.Hosts.Send(sctx, w.claim, cmd)
+	claim := w.claim
+	claim.Guard = &Guard{MayAct: func() error { return w.mayAct(ctx) }}
+	sctx, span := w.s.startSend(ctx, claim, cmd)
+	r := w.s.deps.Hosts.Send(sctx, claim, cmd)
 	endSend(span, r)
 	switch r.Outcome {
 	case lattice.Accepted:

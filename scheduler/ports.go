@@ -30,7 +30,7 @@ type Claim struct {
 // other. Any of the functions may be nil.
 type Guard struct {
 	// MayAct is asked immediately before every effect: nil, or why it must not
-	// leave. It does no I/O.
+	// leave. It does no I/O; the one that Hosts.Send is given may ask the ledger.
 	MayAct func() error
 	// AwaitEffects blocks until effects may leave for the first time; it returns
 	// ctx's cause if that ends first.
@@ -39,7 +39,7 @@ type Guard struct {
 	Recovered func()
 }
 
-// MayAct is nil, or why no effect may leave under the claim. It does no I/O.
+// MayAct is nil, or why no effect may leave under the claim.
 func (c Claim) MayAct() error {
 	if c.Guard == nil || c.Guard.MayAct == nil {
 		return nil
@@ -80,10 +80,13 @@ var (
 
 // Ledger stores an owner's intents and state. Every write is refused with
 // ErrFenced once a newer claim exists and returns ErrUnknownOutcome when its
-// fate is not known. Writes of one claim are made one after the other.
+// fate is not known. Writes of one claim are made one after the other, but for Confirm.
 type Ledger interface {
 	// Append stores commands before they are sent, in order.
 	Append(ctx context.Context, c Claim, cmds []lattice.Command) error
+	// Confirm proves by a write, of which nothing stays, that no newer claim exists.
+	// A read would not do: a server that has been cut off answers with what it had.
+	Confirm(ctx context.Context, c Claim) error
 	// Resolve notes that the outcome of commands is known. Losing the note costs
 	// a successor some patience, nothing else.
 	Resolve(ctx context.Context, c Claim, ids []string) error

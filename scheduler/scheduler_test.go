@@ -29,13 +29,14 @@ type ports struct {
 	mu    sync.Mutex
 	calls []string
 
-	append func([]lattice.Command) error
-	save   func([]byte) error
-	state  []byte
-	send   func(lattice.Command) lattice.Reply
-	flush  func(context.Context) error
-	status func(tenancy.Status)
-	apps   map[string]*manifest.Manifest
+	append  func([]lattice.Command) error
+	confirm func(context.Context) error
+	save    func([]byte) error
+	state   []byte
+	send    func(lattice.Command) lattice.Reply
+	flush   func(context.Context) error
+	status  func(tenancy.Status)
+	apps    map[string]*manifest.Manifest
 
 	events chan scheduler.Delivery
 }
@@ -71,6 +72,13 @@ func (p *ports) Append(_ context.Context, _ scheduler.Claim, cmds []lattice.Comm
 	p.note("append")
 	if p.append != nil {
 		return p.append(cmds)
+	}
+	return nil
+}
+func (p *ports) Confirm(ctx context.Context, _ scheduler.Claim) error {
+	p.note("confirm")
+	if p.confirm != nil {
+		return p.confirm(ctx)
 	}
 	return nil
 }

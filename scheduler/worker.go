@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"wadm/scheduler/core"
 	"wadm/scheduler/lattice"
 )
@@ -55,6 +57,10 @@ type worker struct {
 	sent map[string]sentCommand
 	// unsent are the commands that are stored, or being stored, and have not left.
 	unsent unsent
+	// proven is when the ledger last took something under the claim, in nanoseconds
+	// since begun. Commands that find it too long ago have it confirmed together.
+	proven  atomic.Int64
+	confirm singleflight.Group
 
 	statuses statusQueue
 }

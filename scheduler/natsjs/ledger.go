@@ -116,6 +116,20 @@ func (l *Ledger) Append(ctx context.Context, c scheduler.Claim, cmds []lattice.C
 	return nil
 }
 
+// confirmTTL is how long a confirmation is kept: as short as servers allow.
+const confirmTTL = time.Second
+
+// Confirm stores a note of no outcomes for a moment.
+func (l *Ledger) Confirm(ctx context.Context, c scheduler.Claim) error {
+	if err := check(c); err != nil {
+		return fmt.Errorf("confirm claim: %w", err)
+	}
+	if err := l.write(ctx, c, commandSubject+c.Key.Token(), []byte(`{"resolved":[]}`), confirmTTL, false); err != nil {
+		return fmt.Errorf("confirm claim: %w", err)
+	}
+	return nil
+}
+
 // encode writes JSON without the escapes that HTML would need: a page of it in a
 // configuration would be six times as large.
 func encode(cmd lattice.Command) ([]byte, error) {

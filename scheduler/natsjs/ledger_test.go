@@ -81,6 +81,45 @@ func TestSettledCommandsAreInNobodysDoubt(t *testing.T) {
 	}
 }
 
+// TestAClaimIsConfirmedByAWriteOfWhichNothingStays: not once a newer one exists, not
+// by a server that is silent, and no longer than it may take.
+func TestAClaimIsConfirmedByAWriteOfWhichNothingStays(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	nc, w := proxied(t, srv)
+	l := natsjs.NewLedger(open(t, nc, natsjs.Config{}))
+	c := claim(t, js, lattice1("default"))
+	if err := l.Append(t.Context(), c, commands("a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Confirm(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a"}, inDoubt(t, l, c)); diff != "" {
+		t.Error(diff)
+	}
+	eventually(t, "end of the confirmation", func() bool { return subjectMessages(t, js, "wadm.cmd.default.default") == 1 })
+
+	w.dropAnswers.Store(true)
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := l.Confirm(short, c); err == nil || errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("by a server that does not answer: %v", err)
+	}
+	w.dropAnswers.Store(false)
+	w.cut()
+
+	next := claim(t, js, c.Key)
+	eventually(t, "connection", func() bool { return l.Confirm(t.Context(), next) == nil })
+	if err := l.Confirm(t.Context(), c); !errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("after a newer claim: %v", err)
+	}
+	if err := l.Confirm(t.Context(), scheduler.Claim{Key: c.Key}); !errors.Is(err, scheduler.ErrFenced) {
+		t.Errorf("without an epoch: %v", err)
+	}
+}
+
 func TestCommandsStayInDoubtUntilTheirOutcomeIsNoted(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
