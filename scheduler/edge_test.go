@@ -1,6 +1,7 @@
 package scheduler_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -314,6 +315,76 @@ func TestWhatNeverLeftIsNotInDoubtAfterAHandOver(t *testing.T) {
 				noted := p.count(fmt.Sprintf("settle %v", stored))
 				if p.count("send") != c.sent || c.notes >= 0 && (noted != 1 || len(stored) != c.notes) || c.notes < 0 && noted != 0 {
 					t.Errorf("not sent: %v; all: %v", stored, p.calls)
+				}
+			})
+		})
+	}
+}
+
+// unanswering are ports of which one never answers.
+type unanswering struct {
+	*ports
+	which string
+}
+
+func (u unanswering) answers(ctx context.Context, which string) error {
+	if u.which != which {
+		return nil
+	}
+	u.note("silence")
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+func (u unanswering) Ping(ctx context.Context, key tenancy.LatticeKey, known []lattice.HostID) ([]lattice.HostID, error) {
+	if err := u.answers(ctx, "hosts"); err != nil {
+		return nil, err
+	}
+	return u.ports.Ping(ctx, key, known)
+}
+
+func (u unanswering) Deployed(ctx context.Context, key tenancy.LatticeKey) (map[string]*manifest.Manifest, error) {
+	if err := u.answers(ctx, "catalog"); err != nil {
+		return nil, err
+	}
+	return u.ports.Deployed(ctx, key)
+}
+
+func (u unanswering) Send(ctx context.Context, c scheduler.Claim, cmd lattice.Command) lattice.Reply {
+	if err := u.answers(ctx, "command"); err != nil {
+		return lattice.Reply{Outcome: lattice.Unknown, Message: err.Error()}
+	}
+	return u.ports.Send(ctx, c, cmd)
+}
+
+// TestToStopInTheMiddleIsNoFailure: a log that tells what went wrong does not tell
+// of what nobody waited for any more.
+func TestToStopInTheMiddleIsNoFailure(t *testing.T) {
+	t.Parallel()
+	for _, which := range []string{"hosts", "catalog", "command"} {
+		t.Run(which, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := unanswering{newPorts(), which}
+				var log bytes.Buffer
+				s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p,
+					Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}, scheduler.Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 7}) }()
+				synctest.Wait()
+				if p.count("silence") != 1 {
+					t.Fatalf("nothing waits for an answer: %v", p.calls)
+				}
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				if log.Len() > 0 {
+					t.Errorf("the log of an orderly stop:\n%s", log.String())
 				}
 			})
 		})

@@ -177,7 +177,8 @@ func (w *worker) send(ctx context.Context, cmd lattice.Command) {
 	case lattice.Unknown:
 		w.s.Stats.Unanswered.Add(1)
 	}
-	if r.Outcome != lattice.Accepted {
+	cut := r.Outcome == lattice.Unknown && ctx.Err() != nil
+	if r.Outcome != lattice.Accepted && !cut {
 		w.log.Warn("command not accepted", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "outcome", r.Outcome, "message", r.Message)
 	}
 	w.reply(ctx, cmd, r)
@@ -211,7 +212,9 @@ func (w *worker) ask(ctx context.Context, q core.Query, expected []lattice.HostI
 	case core.AskHosts:
 		ids, err := hosts.Ping(ctx, key, expected)
 		if err != nil {
-			w.log.Warn("roll call failed", "error", err)
+			if ctx.Err() == nil {
+				w.log.Warn("roll call failed", "error", err)
+			}
 			return (*core.State).HostsFailed
 		}
 		return func(st *core.State, now time.Time) core.Decision { return st.HostsListed(ids, now) }

@@ -282,6 +282,9 @@ func (w *worker) followDesired(ctx context.Context) {
 		case <-reread.C:
 		}
 		apps, err := w.s.deps.Desired.Deployed(ctx, w.claim.Key)
+		if ctx.Err() != nil {
+			return
+		}
 		if err != nil {
 			w.log.Warn("catalog not readable; trying again", "error", err, "in", retry)
 			reread.Reset(retry)
