@@ -40,6 +40,7 @@ type instanceRow struct {
 	Started     time.Time         `json:"started"`
 	// Seen is when it last renewed its record, by the clock of NATS.
 	Seen time.Time `json:"seen"`
+	ago  string
 }
 
 func (p *program) instanceList(s *storeFlags) *cobra.Command {
@@ -47,8 +48,9 @@ func (p *program) instanceList(s *storeFlags) *cobra.Command {
 		Use:   "list",
 		Short: "List the instances that run, or did until some seconds ago",
 		Long: `Lists the instances that run, and how many lattices each owns. One that died
-without a word is lost as soon as the others agree that it is, after about two
-seconds, and listed until its record expires, after 15 s.`,
+without a word is out of the view as soon as the others agree that it is gone, after
+about two seconds, and listed as lost until its record expires, after 15 s. SEEN is
+when it last renewed that, which it does every 2 s.`,
 		Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o, err := p.observe(c.Context(), *s)
@@ -63,13 +65,14 @@ seconds, and listed until its record expires, after 15 s.`,
 			for _, m := range o.members {
 				list = append(list, instanceRow{
 					m.ID, m.Incarnation, m.Version, o.state(m.ID, m.Incarnation), o.view.Has(m.ID, m.Incarnation), o.foreign(m.ID), owned[m.Incarnation], m.Started, m.At,
+					fmt.Sprintf("%.0fs ago", m.Ago.Seconds()),
 				})
 			}
 			return p.out.print(struct {
 				header
 				Instances []instanceRow `json:"instances"`
 			}{succeeded(), list}, func(w io.Writer) {
-				rows := [][]string{{"INSTANCE", "VERSION", "STATE", "IN VIEW", "OWNS", "STARTED"}}
+				rows := [][]string{{"INSTANCE", "VERSION", "STATE", "IN VIEW", "OWNS", "SEEN", "STARTED"}}
 				for _, m := range list {
 					state, in := m.State, "yes"
 					if m.Foreign {
@@ -78,7 +81,7 @@ seconds, and listed until its record expires, after 15 s.`,
 					if !m.InView {
 						in = "no"
 					}
-					rows = append(rows, []string{string(m.Instance), terminal.OrDash(m.Version), state, in, fmt.Sprint(m.Held), m.Started.Local().Format(time.DateTime)})
+					rows = append(rows, []string{string(m.Instance), terminal.OrDash(m.Version), state, in, fmt.Sprint(m.Held), m.ago, m.Started.Local().Format(time.DateTime)})
 				}
 				table(w, rows)
 			})

@@ -30,7 +30,7 @@ type observed struct {
 const (
 	// stateOutside: not in the view, because it has just come or is foreign.
 	stateOutside = "outside"
-	// stateLost: the others agreed on a view without it, and it has said nothing since.
+	// stateLost: not in the view, and it does not renew its record any more.
 	stateLost = "lost"
 	// stateGone: its record is no more, and the view is not yet without it.
 	stateGone = "gone"
@@ -58,11 +58,14 @@ func (o *observed) state(id shard.MemberID, life shard.Incarnation) string {
 		return string(v.State)
 	case in || o.members[i].State != shard.MemberActive:
 		return string(o.members[i].State)
-	case !o.foreign(id) && o.stored.After(o.members[i].At):
+	case o.members[i].Ago > late:
 		return stateLost
 	}
 	return stateOutside
 }
+
+// late is when an instance that lives would have renewed its record.
+var late = shard.FleetConfig{}.WithDefaults().Refresh * 5 / 4
 
 // anyBut tells whether another instance than this one takes lattices.
 func (o *observed) anyBut(id shard.MemberID) bool {

@@ -76,8 +76,8 @@ got a higher weight, gets its lattices in several steps: until the last one it i
 ramping, and its weight is shown as "1 of 4", with the time when it will have all.
 LATTICES are those an instance should own, OWNS those it does; they differ while
 lattices are handed over. An instance is active or draining, outside as long as the
-view is without it because it has just come or is foreign, lost when the others
-agreed that it is, and gone when it has ended and the view still has it.`,
+view is without it because it has just come or is foreign, lost when it is outside
+and says nothing any more, and gone when it has ended and the view still has it.`,
 		Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o, err := p.observe(c.Context(), *s)

@@ -142,7 +142,6 @@ func TestInstanceListAndRingShowAgree(t *testing.T) {
 		join(id, shard.MemberActive, params.Fingerprint())
 	}
 	join("drains", shard.MemberDraining, params.Fingerprint())
-	join("other", shard.MemberActive, "other")
 	view := shard.View{Schema: shard.Schema, Params: params, Fingerprint: params.Fingerprint(), Cause: "lost lost"}
 	for _, m := range []shard.ViewMember{{ID: "drains", Units: 4}, {ID: "ended", Units: 4}, {ID: "left", State: shard.MemberDraining}, {ID: "lives", Units: 4}} {
 		m.Incarnation = shard.Incarnation("life-" + m.ID)
@@ -152,7 +151,18 @@ func TestInstanceListAndRingShowAgree(t *testing.T) {
 	if _, err := store.Ports().Views.PutView(t.Context(), view, 0); err != nil {
 		t.Fatal(err)
 	}
+	run := func(args ...string) string {
+		t.Helper()
+		r := call(t.Context(), t, "", nil, append([]string{"-s", s.URL()}, args...)...)
+		if r.code != 0 {
+			t.Fatalf("%v: %+v", args, r)
+		}
+		return r.stdout
+	}
+	w := &world{t: t}
+	w.until("who does not renew its record is lost", func() bool { return strings.Contains(run("instance", "list"), "  lost  ") })
 	join("new", shard.MemberActive, params.Fingerprint())
+	join("other", shard.MemberActive, "other")
 	for key, r := range map[shard.Key]shard.Record{
 		"default.a": {Owner: "lost", State: shard.Held}, "default.b": {Owner: "lives", State: shard.Held}, "default.c": {Owner: "lives", State: shard.Released}, "default.d": {},
 	} {
@@ -171,14 +181,6 @@ func TestInstanceListAndRingShowAgree(t *testing.T) {
 	type row struct {
 		State string
 		Owns  int
-	}
-	run := func(args ...string) string {
-		t.Helper()
-		r := call(t.Context(), t, "", nil, append([]string{"-s", s.URL()}, args...)...)
-		if r.code != 0 {
-			t.Fatalf("%v: %+v", args, r)
-		}
-		return r.stdout
 	}
 	var list struct {
 		Instances []struct {

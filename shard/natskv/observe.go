@@ -37,11 +37,12 @@ func NewObserver(nc *nats.Conn, cfg Config) (*Observer, error) {
 	return &Observer{js: js, cfg: cfg}, nil
 }
 
-// Seen is a membership record and when it was stored, by the server's clock. A
-// living instance stores its own again every few seconds.
+// Seen is a membership record, when it was stored, and how long ago that was, both
+// by the server's clock. A living instance stores its own again every [shard.FleetConfig.Refresh].
 type Seen struct {
 	shard.Member
-	At time.Time
+	At  time.Time
+	Ago time.Duration
 }
 
 // Members lists the membership records, by id.
@@ -49,11 +50,18 @@ func (o *Observer) Members(ctx context.Context) ([]Seen, error) {
 	var ms []Seen
 	err := o.entries(ctx, o.cfg.Members, func(e jetstream.KeyValueEntry) {
 		if m, err := shard.DecodeMember(e.Value()); err == nil && string(m.ID) == e.Key() {
-			ms = append(ms, Seen{m, e.Created()})
+			ms = append(ms, Seen{Member: m, At: e.Created()})
 		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read members: %w", err)
+	}
+	st, err := o.js.Stream(ctx, "KV_"+o.cfg.Members)
+	if err != nil {
+		return nil, fmt.Errorf("read members: %w", absent(err))
+	}
+	for i := range ms {
+		ms[i].Ago = st.CachedInfo().TimeStamp.Sub(ms[i].At)
 	}
 	slices.SortFunc(ms, func(a, b Seen) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return ms, nil

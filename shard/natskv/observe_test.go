@@ -62,7 +62,7 @@ func TestAnObserverSeesWhatInstancesWroteAndCreatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if ms, err := o.Members(ctx); err != nil || len(ms) != 2 || ms[0].ID != "a" || ms[1].ID != "b" || ms[0].At.IsZero() {
+	if ms, err := o.Members(ctx); err != nil || len(ms) != 2 || ms[0].ID != "a" || ms[1].ID != "b" || ms[0].At.IsZero() || ms[0].Ago <= 0 || ms[0].Ago > time.Minute {
 		t.Errorf("members %v, %v", ms, err)
 	}
 	if v, at, err := o.View(ctx); err != nil || v.Rev != rev || !v.Has("a", "life") || at.IsZero() {
