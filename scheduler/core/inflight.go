@@ -214,6 +214,11 @@ func (s *State) adopt(c lattice.Command, now time.Time) {
 	t := targetOf(&c)
 	if !f.deadline.After(now) || t.Host == "" {
 		// Links and configurations are idempotent and quick: they are just compared again.
+		// One that is still on its way to a host when this owner may act would be late by
+		// more than the wait before that allows for. One that a busy host carries out
+		// later than what this owner asks for is found all the same, and undone: it was
+		// in the snapshot before it was sent, and restore has what is ours looked at once
+		// more when no command of a previous owner can be carried out any more.
 		s.out.Resolved = append(s.out.Resolved, c.ID)
 		return
 	}
