@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -96,5 +97,112 @@ func TestFirstRunTutorialWorks(t *testing.T) {
 	}
 	if commands < 10 {
 		t.Errorf("only %d commands found on the page", commands)
+	}
+}
+
+// examplePattern is a line of output that differs from run to run: a view, a row of
+// a table, or what was left out.
+var examplePattern = regexp.MustCompile(`^$|^view |^…$|^[a-z].*  `)
+
+// TestSeveralInstancesTutorialWorks follows docs/tutorials/several-instances.md word
+// for word, but for the port and the number of a process. Of what is printed, what
+// does not differ from run to run is looked for.
+func TestSeveralInstancesTutorialWorks(t *testing.T) {
+	t.Parallel()
+	bin, err := server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, dir: t.TempDir()}
+	if err := os.Mkdir(filepath.Join(w.dir, "bin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"wadm": bin, "wadmctl": self} {
+		if err := os.Symlink(target, filepath.Join(w.dir, "bin", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := readFile(t, filepath.Join("..", "..", "docs", "tutorials", "several-instances.md"))
+	const start = "bin/wadm dev --instances 3 --lattices 12 --port 4222"
+	if !strings.Contains(page, "$ "+start+"\n") {
+		t.Fatalf("the page does not start with %q", start)
+	}
+	var out lockedBuffer
+	dev := exec.Command(bin, append(strings.Fields(strings.TrimSuffix(start, "4222"))[1:], "0")...)
+	dev.Stdout, dev.Stderr = &out, &out
+	if err := dev.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = dev.Process.Signal(os.Interrupt)
+		if err := dev.Wait(); err != nil || t.Failed() {
+			t.Errorf("wadm dev ended with %v:\n%s", err, out.String())
+		}
+	})
+	var port, killed []string
+	w.until("address and processes are told", func() bool {
+		port = regexp.MustCompile(`nats://127\.0\.0\.1:(\d+),`).FindStringSubmatch(out.String())
+		killed = regexp.MustCompile(`wadm-3 is process (\d+)\n`).FindStringSubmatch(out.String())
+		return port != nil && killed != nil
+	})
+	environ := []string{asWadmctl + "=1", "WASMCLOUD_CTL_PORT=" + port[1]}
+	// What the page starts does not end by itself when the test fails.
+	t.Cleanup(func() { call(context.WithoutCancel(t.Context()), t, "", environ, "instance", "drain", "wadm-3") })
+	show := func(what, pattern, not string) {
+		t.Helper()
+		w.until(what, func() bool {
+			r := call(t.Context(), t, "", environ, "ring", "show")
+			return r.code == 0 && regexp.MustCompile(pattern).MatchString(r.stdout) && (not == "" || !regexp.MustCompile(not).MatchString(r.stdout))
+		})
+	}
+	// before is what the page says to wait for, by the command that follows; and
+	// nobody reads it so fast that no instance has started.
+	before := map[string]func(){
+		"bin/wadmctl ring show": func() { show("there is a view", `^view`, "") },
+		"bin/wadmctl instance list": func() {
+			show("each has its share", `(?s)wadm-1  .*wadm-2  .*wadm-3  `, "ramping|outside|lost")
+		},
+		"bin/wadmctl instance drain wadm-3 --wait": func() { show("the new one has a share", `wadm-3 +active, ramping`, "") },
+	}
+	for _, m := range blockPattern.FindAllStringSubmatch(page, -1) {
+		var got, command string
+		for line := range strings.Lines(m[2]) {
+			line = strings.TrimSuffix(line, "\n")
+			next, ok := strings.CutPrefix(line, "$ ")
+			switch {
+			case !ok && command != start && !examplePattern.MatchString(line):
+				want := regexp.MustCompile(`\d+`).ReplaceAllString(regexp.QuoteMeta(line), `\d+`)
+				want = regexp.MustCompile(` +`).ReplaceAllString(want, ` +`)
+				if !regexp.MustCompile(`(?m)^` + want + `$`).MatchString(got) {
+					t.Errorf("%s does not print %q:\n%s", command, line, got)
+				}
+			case ok:
+				command = next
+				if command == start {
+					continue
+				}
+				if wait := before[command]; wait != nil {
+					wait()
+				}
+				sh := exec.Command("sh", "-c", strings.NewReplacer("17057", killed[1], "4222", port[1]).Replace(command))
+				sh.Dir, sh.Env = w.dir, append(os.Environ(), environ...)
+				said, err := sh.CombinedOutput()
+				if got = string(said); err != nil {
+					t.Fatalf("%s: %v\n%s", command, err, got)
+				}
+				if strings.HasPrefix(command, "kill ") {
+					w.until("it is lost and nothing is left to it", func() bool {
+						return regexp.MustCompile(`wadm-3 +\S+ +lost +no +0 `).MatchString(call(t.Context(), t, "", environ, "instance", "list").stdout)
+					})
+				}
+			}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(w.dir, "wadm-3.log")); err != nil {
+		t.Errorf("the page was not followed to its end: %v", err)
 	}
 }
