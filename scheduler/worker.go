@@ -185,6 +185,11 @@ func (w *worker) inherit(ctx context.Context) ([]byte, []lattice.Command, error)
 // leave ends the ownership: in order when the claim is given up, at once when it
 // is lost.
 func (w *worker) leave(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), ErrFenced) {
+		// Whoever says so tells of it, and of all that were lost with it.
+		w.s.Stats.Fenced.Add(1)
+		return nil
+	}
 	if errors.Is(err, ErrFenced) {
 		w.s.Stats.Fenced.Add(1)
 		w.log.Warn("claim is lost; dropping the lattice")
@@ -192,9 +197,6 @@ func (w *worker) leave(ctx context.Context, err error) error {
 	}
 	if ctx.Err() == nil {
 		return err
-	}
-	if errors.Is(context.Cause(ctx), ErrFenced) {
-		return nil
 	}
 	// Time to store is short and has its own limit; the successor can do without.
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

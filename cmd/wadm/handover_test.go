@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"wadm/config/natsconn"
 	"wadm/config/natsconn/natstest"
 	"wadm/loadtest/chaos"
@@ -198,4 +201,23 @@ func TestAHandOverWaitsForNothingThatHasArrived(t *testing.T) {
 	if r := d.stopOne(ctx); r.State != shard.Released || r.Settle != 0 {
 		t.Errorf("the owner left %+v, want a release that nobody waits after", r)
 	}
+}
+
+// TestAClaimThatIsTakenIsDropped: an owner that sees a newer claim neither stores
+// anything more nor waits for what it has sent, and counts as one that lost its claim.
+func TestAClaimThatIsTakenIsDropped(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	d := newDeparture(ctx, t)
+	other, err := shard.Record{Owner: "other", Incarnation: "other-1", State: shard.Held}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.nats.JetStream(t).PublishMsg(ctx, &nats.Msg{
+		Subject: "wadm.own.default.default", Data: other, Header: nats.Header{jetstream.MsgRollup: {jetstream.MsgRollupSubject}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	d.await(ctx, "the claim counts as lost", func() bool { return d.one.scheduler.Stats.Fenced.Load() == 1 })
 }

@@ -200,7 +200,17 @@ func (s *server) own(ctx context.Context, c shard.Claim) error {
 	if err != nil {
 		return fmt.Errorf("own %q: %w", c.Key, err)
 	}
-	err = s.scheduler.Own(ctx, scheduler.Claim{Key: key, Epoch: c.Epoch, Guard: &scheduler.Guard{
+	// The scheduler has its own word for a lost claim, also as the cause of an end.
+	owned, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	defer context.AfterFunc(ctx, func() {
+		cause := context.Cause(ctx)
+		if errors.Is(cause, shard.ErrFenced) {
+			cause = errors.Join(scheduler.ErrFenced, cause)
+		}
+		end(cause)
+	})()
+	err = s.scheduler.Own(owned, scheduler.Claim{Key: key, Epoch: c.Epoch, Guard: &scheduler.Guard{
 		MayAct: c.MayAct, AwaitEffects: c.AwaitEffects, Recovered: c.Recovered,
 	}})
 	for _, e := range []struct{ theirs, ours error }{
