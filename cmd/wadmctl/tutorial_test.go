@@ -195,8 +195,8 @@ func TestSeveralInstancesTutorialWorks(t *testing.T) {
 					t.Fatalf("%s: %v\n%s", command, err, got)
 				}
 				if strings.HasPrefix(command, "kill ") {
-					w.until("it is lost and nothing is left to it", func() bool {
-						return regexp.MustCompile(`wadm-3 +\S+ +lost +no +0 `).MatchString(call(t.Context(), t, "", environ, "instance", "list").stdout)
+					w.until("wadm-1 has all", func() bool {
+						return len(regexp.MustCompile(`(?m)^\S+ +wadm-1 +\d+ +wadm-1$`).FindAllString(call(t.Context(), t, "", environ, "ring", "owner").stdout, -1)) == 12
 					})
 				}
 			}
