@@ -82,7 +82,10 @@ func KeepStreams(ctx context.Context, js jetstream.JetStream, log *slog.Logger, 
 // look compares a stream with what is known of it. Its error ends the keeping.
 func (k *kept) look(ctx context.Context, js jetstream.JetStream, log *slog.Logger) error {
 	info, err := k.info(ctx, js)
-	if errors.Is(err, jetstream.ErrStreamNotFound) && k.config.Name != "" {
+	if errors.Is(err, jetstream.ErrStreamNotFound) && k.config.Name == "" {
+		return nil // who makes it is about to, or says what hinders it
+	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		log.Warn("stream has disappeared and is made again", "stream", k.Name, "in", keepSettle)
 		t := time.NewTimer(keepSettle)
 		defer t.Stop()
