@@ -443,7 +443,7 @@ func TestCommandsInDoubtAreFoundAmongThoseOfManyLattices(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := js.PublishAsync(fmt.Sprintf("wadm.cmd.default.l%d", 1+i%2000), data); err != nil {
+		if _, err := js.PublishAsync(fmt.Sprintf("wadm.cmd.default.l%d", 1+i%2000), data, jetstream.WithStallWait(patience)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -485,7 +485,7 @@ func BenchmarkInDoubt(b *testing.B) {
 		if i%101 != 0 {
 			key = fmt.Sprintf("l%d", 1+i%2000)
 		}
-		if _, err := js.PublishAsync("wadm.cmd.default."+key, data); err != nil {
+		if _, err := js.PublishAsync("wadm.cmd.default."+key, data, jetstream.WithStallWait(patience)); err != nil {
 			b.Fatal(err)
 		}
 	}
