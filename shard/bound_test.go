@@ -21,7 +21,7 @@ func tardy(t *testing.T, hold time.Duration, appends bool, strike func(r *rig, a
 	hosts, armed := shardtest.NewEffects(), make(chan struct{})
 	run := func(id shard.MemberID, hold time.Duration) (*shardtest.Link, func()) {
 		link := r.w.Link()
-		f, err := shard.New(link.Ports(), shard.FleetConfig{Instance: id})
+		f, err := shard.New(link.Ports(), shard.FleetConfig{Instance: id, NewIncarnation: r.life(id)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func tardy(t *testing.T, hold time.Duration, appends bool, strike func(r *rig, a
 							hosts.Effect(c.Key, c.Epoch)
 						})
 					}
-					time.Sleep(5 * time.Millisecond)
+					time.Sleep(10 * time.Millisecond)
 				}
 				return nil
 			})
@@ -91,15 +91,15 @@ func TestEffectsUnderWayArriveBeforeThoseOfTheSuccessor(t *testing.T) {
 		appends        bool
 		within, beyond time.Duration
 	}{
-		"cut off":                     {cut, true, 2000 * ms, 2150 * ms},
-		"cut off, long after appends": {cut, false, 950 * ms, 1250 * ms},
-		"unheard":                     {unheard, true, 490 * ms, 520 * ms},
+		"cut off":                     {cut, true, 1990 * ms, 2250 * ms},
+		"cut off, long after appends": {cut, false, 950 * ms, 1400 * ms},
+		"unheard":                     {unheard, true, 490 * ms, 550 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// Beats are up to 300 ms apart, probes of the ledger 250 ms.
 			late := 0
-			for phase := time.Duration(0); phase < 600*ms; phase += 40 * ms {
+			for phase := time.Duration(0); phase < 550*ms; phase += 55 * ms {
 				for _, hold := range []time.Duration{tc.within, tc.beyond} {
 					synctest.Test(t, func(t *testing.T) {
 						s := tardy(t, hold, tc.appends, func(r *rig, a, b *shardtest.Link) {

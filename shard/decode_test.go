@@ -45,6 +45,11 @@ func TestStoredFormsAreAsRecorded(t *testing.T) {
 			},
 			Ramp: &shard.Ramp{From: []shard.Weight{{ID: "wadm-0", Units: 4}}, Step: 1, Of: 4},
 		}.Encode,
+		"ended": shard.View{
+			Rev: 99, Schema: 1, Params: ring.DefaultParams(), Fingerprint: "f", Cause: "restarted wadm-0", Proposer: "wadm-1",
+			Members: []shard.ViewMember{{ID: "wadm-0", Incarnation: "61", Units: 4, State: shard.MemberActive}},
+			Ended:   []shard.Ended{{Incarnation: "5f", Silent: 412}},
+		}.Encode,
 	} {
 		got, err := encode()
 		if err != nil {
@@ -117,7 +122,7 @@ func fuzz[T interface{ Encode() ([]byte, error) }](f *testing.F, decode func([]b
 func FuzzDecodeRecord(f *testing.F) { fuzz(f, shard.DecodeRecord, "claim") }
 func FuzzDecodeMember(f *testing.F) { fuzz(f, shard.DecodeMember, "member") }
 func FuzzDecodeBeat(f *testing.F)   { fuzz(f, shard.DecodeBeat, "beat") }
-func FuzzDecodeView(f *testing.F)   { fuzz(f, shard.DecodeView, "view", "ramp") }
+func FuzzDecodeView(f *testing.F)   { fuzz(f, shard.DecodeView, "view", "ramp", "ended") }
 
 func FuzzParseKey(f *testing.F) {
 	f.Add("default.default")

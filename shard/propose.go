@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -97,7 +98,7 @@ func (r *Roster) Propose(now time.Time) (*Proposal, time.Time) {
 		return nil, next
 	}
 	is := func(at time.Time) bool { return !at.IsZero() && !at.After(now) }
-	v := r.build(c, due{losses: is(lossAt), joins: is(joinAt), drains: is(drainAt), ramp: is(rampAt), shrinks: is(shrinkAt)})
+	v := r.build(now, c, due{losses: is(lossAt), joins: is(joinAt), drains: is(drainAt), ramp: is(rampAt), shrinks: is(shrinkAt)})
 	p := &Proposal{View: v, Expect: r.view.Rev}
 	if !r.removedAt.IsZero() {
 		p.Expect = 0 // that is no more
@@ -211,11 +212,20 @@ func (r *Roster) leaving(i Incarnation) bool {
 	return r.heard[i].any && r.heard[i].beat.Draining
 }
 
-// rank is this instance's place among those that may propose.
+// rank is this instance's place among those that may propose. Members of the view
+// come first: they heard those that are lost, and who has just started did not.
 func (r *Roster) rank(now time.Time) int {
-	n := 0
+	n, mine := 0, r.view.Has(r.me.ID, r.me.Incarnation)
+	if !mine {
+		// Not all of them may have been heard yet.
+		for _, m := range r.view.Members {
+			if !r.dead(now, m) && !r.heard[m.Incarnation].beat.Unhealthy {
+				n++
+			}
+		}
+	}
 	for _, m := range r.livingRecords(now) {
-		if m.ID < r.me.ID && m.kind() == r.me.kind() && !r.heard[m.Incarnation].beat.Unhealthy {
+		if m.ID < r.me.ID && m.kind() == r.me.kind() && r.view.Has(m.ID, m.Incarnation) == mine && !r.heard[m.Incarnation].beat.Unhealthy {
 			n++
 		}
 	}
@@ -287,7 +297,7 @@ const rampSteps = 4
 type due struct{ losses, joins, drains, ramp, shrinks bool }
 
 // build makes the view with the changes whose time has come.
-func (r *Roster) build(c change, due due) View {
+func (r *Roster) build(now time.Time, c change, due due) View {
 	v := r.view.clone()
 	v.Proposer = r.me.ID
 	if r.view.Rev == 0 || c.migrate {
@@ -353,6 +363,17 @@ func (r *Roster) build(c change, due due) View {
 			causes = append(causes, "draining "+string(id))
 		}
 	}
+	v.Ended = nil
+	for _, m := range r.view.Members {
+		if ms[m.ID].Incarnation == m.Incarnation {
+			continue
+		}
+		// One that is given up although it is heard has not fallen silent.
+		_, again := c.restarted[m.ID]
+		if h := r.heard[m.Incarnation]; h.any && (again || !r.living(now, m.Incarnation)) {
+			v.Ended = append(v.Ended, Ended{m.Incarnation, min(maxSettle, now.Sub(h.at).Milliseconds())})
+		}
+	}
 	v.Members = v.Members[:0]
 	for _, m := range ms {
 		v.Members = append(v.Members, m)
@@ -372,16 +393,10 @@ func (r *Roster) build(c change, due due) View {
 	return v
 }
 
+// lossesOf names those whose life in the view is over, whether or not they live
+// again by now: a restart does not put off what is due already.
 func lossesOf(c change) string {
-	s := names(c.lost)
-	var again []MemberID
-	for id := range c.restarted {
-		again = append(again, id)
-	}
-	if len(again) > 0 {
-		s += " / " + names(again)
-	}
-	return s
+	return names(slices.AppendSeq(slices.Clone(c.lost), maps.Keys(c.restarted)))
 }
 
 func joinsOf(c change) string {

@@ -95,15 +95,20 @@ func (r *rig) checkLog() {
 	}
 }
 
+// life names lives of an instance.
+func (r *rig) life(id shard.MemberID) func() shard.Incarnation {
+	return func() shard.Incarnation {
+		return shard.Incarnation(fmt.Sprintf("%s-life%d", id, r.lives.Add(1)))
+	}
+}
+
 // start runs an instance whose owners act while they may.
 func (r *rig) start(id shard.MemberID, change ...func(*shard.FleetConfig)) *instance {
 	r.t.Helper()
 	i := &instance{id: id, link: r.w.Link(), owners: newOwners(), done: make(chan error, 1), sleep: &sleepClock{}, ends: map[shard.Key]func(time.Time){}}
 	cfg := shard.FleetConfig{
 		Instance: id, Suspended: i.sleep.get,
-		NewIncarnation: func() shard.Incarnation {
-			return shard.Incarnation(fmt.Sprintf("%s-life%d", id, r.lives.Add(1)))
-		},
+		NewIncarnation: r.life(id),
 	}
 	for _, c := range change {
 		c(&cfg)

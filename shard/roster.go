@@ -93,6 +93,7 @@ type Roster struct {
 	left    map[Incarnation]bool // lives that said good-bye
 	heard   map[Incarnation]heard
 	died    map[Incarnation]time.Time // when a life in the view was first found dead
+	ended   map[Incarnation]time.Time // when a life was last heard, as a view told
 
 	view   View
 	viewAt time.Time
@@ -117,7 +118,7 @@ func NewRoster(me Member, params ring.Params, cfg RosterConfig) *Roster {
 	return &Roster{
 		cfg: cfg.WithDefaults(), me: me, params: params,
 		records: map[MemberID]MemberChange{}, left: map[Incarnation]bool{},
-		heard: map[Incarnation]heard{}, died: map[Incarnation]time.Time{},
+		heard: map[Incarnation]heard{}, died: map[Incarnation]time.Time{}, ended: map[Incarnation]time.Time{},
 	}
 }
 
@@ -177,6 +178,9 @@ func (r *Roster) Saw(now time.Time, v View) (excluded bool) {
 	r.view, r.viewAt = v, now
 	for _, m := range v.Members {
 		r.sign(now, m.Incarnation)
+	}
+	for _, e := range v.Ended {
+		r.ended[e.Incarnation] = now.Add(-time.Duration(e.Silent) * time.Millisecond)
 	}
 	return excluded
 }
@@ -306,8 +310,11 @@ func (r *Roster) Standing(now time.Time, h Head) Standing {
 		// It acts on a view that has not arrived here: wait for it, or for the release.
 		return Standing{Alive: true}
 	}
-	silent := time.Time{}
-	if hd := r.heard[rec.Incarnation]; hd.any && !r.living(now, rec.Incarnation) {
+	silent := r.ended[rec.Incarnation]
+	switch hd := r.heard[rec.Incarnation]; {
+	case r.living(now, rec.Incarnation):
+		silent = time.Time{}
+	case hd.any:
 		silent = hd.at
 	}
 	m, ok := r.view.Member(rec.Owner)
@@ -339,6 +346,11 @@ func (r *Roster) collect(now time.Time) {
 	for i, h := range r.heard {
 		if !keep[i] && now.Sub(h.at) > time.Minute {
 			delete(r.heard, i)
+		}
+	}
+	for i, at := range r.ended {
+		if now.Sub(at) > time.Minute {
+			delete(r.ended, i)
 		}
 	}
 	for i := range r.left {

@@ -150,6 +150,51 @@ func TestALossIsProposedRankByRank(t *testing.T) {
 	}
 }
 
+func TestALossSaysHowLongAgoTheLostWereHeard(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b", "c")
+	w.view("a", "b", "c")
+	w.run(5 * time.Second)
+	last := w.now
+	w.quiet["c"] = true
+	v, _ := w.propose(5 * time.Second)
+	if len(v.Ended) != 1 || v.Ended[0].Incarnation != "c-1" {
+		t.Fatalf("ended: %+v", v.Ended)
+	}
+	near(t, "silence told", time.Duration(v.Ended[0].Silent)*time.Millisecond, w.now.Sub(last))
+
+	// Whoever never heard the lost one reckons with that, from when the view arrives.
+	o := newWatch(t, "d", "d")
+	v.Rev = o.r.View().Rev + 1
+	o.r.Saw(o.now, v)
+	head := shard.Head{Key: "t.l", Seq: 1, Record: shard.Record{Owner: "c", Incarnation: "c-1", State: shard.Held}}
+	st := o.r.Standing(o.now, head)
+	if want := o.now.Add(-time.Duration(v.Ended[0].Silent) * time.Millisecond); st.Alive || !st.Silent.Equal(want) {
+		t.Errorf("standing %+v, want silent since %s", st, want)
+	}
+	// The next view tells only of its own.
+	v.Rev = w.r.View().Rev + 1
+	w.r.Saw(w.now, v)
+	w.quiet["b"] = true
+	if v, _ = w.propose(5 * time.Second); len(v.Ended) != 1 || v.Ended[0].Incarnation != "b-1" {
+		t.Errorf("ended: %+v", v.Ended)
+	}
+}
+
+func TestOneGivenUpAlthoughItIsHeardHasNotFallenSilent(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b", "c")
+	w.view("a", "b", "c")
+	w.run(5 * time.Second)
+	w.sick["c"] = true
+	w.rev++
+	w.r.Records(w.now, []shard.MemberChange{{Member: shard.Member{ID: "c"}, Rev: w.rev, Gone: true}}, false)
+	v, _ := w.propose(30 * time.Second)
+	if _, in := v.Member("c"); in || len(v.Ended) != 0 {
+		t.Errorf("view %+v", v)
+	}
+}
+
 func TestInAFleetOfFourASuspicionNeedsASecondVoice(t *testing.T) {
 	t.Parallel()
 	w := newWatch(t, "a", "a", "b", "c", "d")

@@ -22,6 +22,9 @@ type View struct {
 	Members []ViewMember `json:"members"`
 	// Ramp is a change of weights that is under way; nil: there is none.
 	Ramp *Ramp `json:"ramp,omitempty"`
+	// Ended are the lives that the view before had and this one has no more, as far as
+	// its proposer heard them.
+	Ended []Ended `json:"ended,omitempty"`
 	// Overrides place single keys, against the ring.
 	Overrides map[Key]MemberID `json:"overrides,omitempty"`
 	// Cause and Proposer are for people.
@@ -36,6 +39,14 @@ type ViewMember struct {
 	// Units is its weight, which it has in full once the ramp has ended.
 	Units int         `json:"units"`
 	State MemberState `json:"state"`
+}
+
+// Ended tells of a life how long before the view was written it was last heard: an
+// age, so that no clock of another machine is used. Who never heard that life
+// itself reckons from when it sees the view, which is later and so errs to be safe.
+type Ended struct {
+	Incarnation Incarnation `json:"incarnation"`
+	Silent      int64       `json:"silent_ms"`
 }
 
 // Ramp leads from the weights there were to those of the members, a part of the
@@ -84,6 +95,9 @@ func DecodeView(b []byte) (View, error) {
 	if len(v.Overrides) == 0 {
 		v.Overrides = nil // as it would be stored
 	}
+	if len(v.Ended) == 0 {
+		v.Ended = nil
+	}
 	return v, nil
 }
 
@@ -105,6 +119,14 @@ func (v View) validate() error {
 	}
 	if err := v.Ramp.validate(); err != nil {
 		return err
+	}
+	if len(v.Ended) > maxViewMembers {
+		return fmt.Errorf("%w: %d ended lives", ErrBadRecord, len(v.Ended))
+	}
+	for _, e := range v.Ended {
+		if !isID(string(e.Incarnation)) || e.Silent < 0 || e.Silent > maxSettle {
+			return fmt.Errorf("%w: ended life %q, silent for %d ms", ErrBadRecord, clip(string(e.Incarnation)), e.Silent)
+		}
 	}
 	for k, id := range v.Overrides {
 		if _, err := ParseKey(string(k)); err != nil || !isID(string(id)) {
