@@ -21,6 +21,7 @@ type rig struct {
 	all     map[shard.MemberID]*instance
 	lives   atomic.Int64
 	every   time.Duration // between two effects of an owner
+	late    bool          // effects take as long to the hosts as DESIGN.md allows
 	keys    []shard.Key
 }
 
@@ -37,6 +38,45 @@ type instance struct {
 	// underWay is how long the last effect of each owner takes to arrive, which the
 	// owner knows and says; zero: it has arrived. It is to be set before the end.
 	underWay time.Duration
+
+	sent    chan struct{} // closed when the effect sent last has arrived
+	off     atomic.Bool   // cut off
+	unheard atomic.Bool   // by another one, at least once
+}
+
+// cut cuts the instance off, or ends that.
+func (i *instance) cut(off bool) {
+	i.off.Store(off)
+	i.link.Cut(off)
+}
+
+// effect sends an effect, over one connection: none overtakes another.
+func (r *rig) effect(i *instance, c shard.Claim) {
+	if !r.late {
+		r.effects.Effect(c.Key, c.Epoch)
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	before, arrived, at := i.sent, make(chan struct{}), time.Now()
+	i.sent = arrived
+	go func() {
+		defer close(arrived)
+		time.Sleep(time.Until(at.Add(450 * time.Millisecond)))
+		if i.off.Load() && !i.unheard.Load() {
+			time.Sleep(time.Until(at.Add(1900 * time.Millisecond)))
+		}
+		<-before
+		r.effects.Effect(c.Key, c.Epoch)
+	}()
+}
+
+// flush waits until what was sent has arrived.
+func (i *instance) flush() {
+	i.mu.Lock()
+	sent := i.sent
+	i.mu.Unlock()
+	<-sent
 }
 
 type sleepClock struct {
@@ -105,7 +145,8 @@ func (r *rig) life(id shard.MemberID) func() shard.Incarnation {
 // start runs an instance whose owners act while they may.
 func (r *rig) start(id shard.MemberID, change ...func(*shard.FleetConfig)) *instance {
 	r.t.Helper()
-	i := &instance{id: id, link: r.w.Link(), owners: newOwners(), done: make(chan error, 1), sleep: &sleepClock{}, ends: map[shard.Key]func(time.Time){}}
+	i := &instance{id: id, link: r.w.Link(), owners: newOwners(), done: make(chan error, 1), sleep: &sleepClock{}, ends: map[shard.Key]func(time.Time){}, sent: make(chan struct{})}
+	close(i.sent)
 	cfg := shard.FleetConfig{
 		Instance: id, Suspended: i.sleep.get,
 		NewIncarnation: r.life(id),
@@ -130,7 +171,7 @@ func (r *rig) start(id shard.MemberID, change ...func(*shard.FleetConfig)) *inst
 				actx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 				defer cancel()
 				if i.link.Append(actx, c) == nil && c.MayAct() == nil {
-					r.effects.Effect(c.Key, c.Epoch)
+					r.effect(i, c)
 				}
 			}
 			act()
@@ -156,6 +197,7 @@ func (r *rig) start(id shard.MemberID, change ...func(*shard.FleetConfig)) *inst
 			end(time.Now())
 			close(stop)
 			wg.Wait()
+			i.flush()
 			if i.underWay > 0 {
 				time.AfterFunc(i.underWay, func() { r.effects.Effect(c.Key, c.Epoch) })
 				return fmt.Errorf("%w: %w", shard.ErrUnderWay, err)
@@ -177,7 +219,7 @@ func (r *rig) stop(i *instance) error {
 
 // crash cuts an instance off for good; what it still believes may not act.
 func (r *rig) crash(i *instance) {
-	i.link.Cut(true)
+	i.cut(true)
 	i.dead = true
 	i.mu.Lock()
 	defer i.mu.Unlock()

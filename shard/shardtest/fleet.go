@@ -155,6 +155,13 @@ func (l *Link) reach(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", shard.ErrUnknownOutcome, ctx.Err())
 }
 
+// connect waits until the stores can be reached, as a subscription does that is
+// tried again and again.
+func (l *Link) connect(ctx context.Context) error {
+	held(ctx, l, func(struct{}) {})(struct{}{})
+	return ctx.Err()
+}
+
 // held runs a subscription whose deliveries wait while the link is cut.
 func held[T any](ctx context.Context, l *Link, seen func(T)) func(T) {
 	return func(x T) {
@@ -193,7 +200,7 @@ func (l *Link) Unregister(ctx context.Context, k shard.Key) error {
 
 // Watch implements shard.Registry.
 func (l *Link) Watch(ctx context.Context, seen func([]shard.KeyChange)) error {
-	if err := l.reach(ctx); err != nil {
+	if err := l.connect(ctx); err != nil {
 		return err
 	}
 	return l.w.Watch(ctx, held(ctx, l, seen))
@@ -217,7 +224,7 @@ func (l *Link) Last(ctx context.Context, k shard.Key) (shard.Head, error) {
 
 // Follow implements shard.Claims.
 func (l *Link) Follow(ctx context.Context, seen func([]shard.Head)) error {
-	if err := l.reach(ctx); err != nil {
+	if err := l.connect(ctx); err != nil {
 		return err
 	}
 	return l.w.Follow(ctx, held(ctx, l, seen))
@@ -290,7 +297,7 @@ func (l *Link) DropMember(ctx context.Context, id shard.MemberID, expect uint64)
 
 // WatchMembers implements shard.Members.
 func (l *Link) WatchMembers(ctx context.Context, seen func([]shard.MemberChange)) error {
-	if err := l.reach(ctx); err != nil {
+	if err := l.connect(ctx); err != nil {
 		return err
 	}
 	w := l.w
@@ -350,7 +357,7 @@ func (l *Link) PutView(ctx context.Context, v shard.View, expect uint64) (uint64
 
 // WatchView implements shard.Views.
 func (l *Link) WatchView(ctx context.Context, seen func(*shard.View)) error {
-	if err := l.reach(ctx); err != nil {
+	if err := l.connect(ctx); err != nil {
 		return err
 	}
 	w := l.w
