@@ -49,6 +49,9 @@ type Config struct {
 	Coverage, Settle time.Duration
 	// Quiet is how long rest is watched; default 6 s, longer than a pass.
 	Quiet time.Duration
+	// InFlight is the most claims and releases of one instance that may be on their
+	// way at once; default 128, 64 of each.
+	InFlight int
 	// Env is added to the environment of instances.
 	Env []string
 	// Progress is told what happens; nil drops it.
@@ -71,6 +74,7 @@ func (c Config) WithDefaults() Config {
 	num(&c.Instances, 3)
 	num(&c.Lattices, 12)
 	num(&c.Churning, 3)
+	num(&c.InFlight, 128)
 	set(&c.Duration, 20*time.Second)
 	set(&c.Pause, 1500*time.Millisecond)
 	set(&c.Longest, 10*time.Second)

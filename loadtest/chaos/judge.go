@@ -49,10 +49,11 @@ func (r *runner) judge(rep *Report, heads map[shard.Key]uint64) {
 	}
 
 	rep.Violations = append(rep.Violations, r.ledger.Violations()...)
-	rep.Violations = append(rep.Violations, r.wire.check(claims, heads)...)
+	rep.Violations = append(rep.Violations, r.wire.check(claims, heads, r.cfg)...)
 	r.judgeHosts(rep, done)
 	r.judgeGaps(rep, done, samples, r.judgeMoves(rep, done, claims))
 	rep.Moved, rep.Least, rep.Partitions = r.wire.moves()
+	rep.InFlight, rep.ViewsAtOnce, rep.Requests = r.wire.herd()
 	for _, in := range append(append([]*instance(nil), r.base...), r.extra...) {
 		rep.Violations = append(rep.Violations, in.crashes()...)
 		ends := in.ends()

@@ -54,6 +54,10 @@ type Report struct {
 	// Moved and Least count partitions over all changes of the view: those that
 	// moved, and those that had to; Partitions is the number of all of them.
 	Moved, Least, Partitions int
+	// InFlight is the most claims of one instance that were on their way at once,
+	// ViewsAtOnce the most views within 3 s, Requests the most requests of one
+	// connection to the API of JetStream within a second.
+	InFlight, ViewsAtOnce, Requests int
 	// Covered is how long after the last fault every lattice reacted, Rested how
 	// long until everything was at rest.
 	Covered, Rested time.Duration
@@ -91,6 +95,9 @@ func (r *Report) Merge(o *Report) {
 	r.Moved += o.Moved
 	r.Least += o.Least
 	r.Partitions = o.Partitions
+	r.InFlight = max(r.InFlight, o.InFlight)
+	r.ViewsAtOnce = max(r.ViewsAtOnce, o.ViewsAtOnce)
+	r.Requests = max(r.Requests, o.Requests)
 	r.Covered = max(r.Covered, o.Covered)
 	r.Rested = max(r.Rested, o.Rested)
 	r.Took += o.Took
@@ -102,6 +109,7 @@ func (r *Report) WriteText(w io.Writer) {
 		r.Probes, r.Commands, r.Needless, r.Claims, r.Writes, r.Acks, r.Views, r.Restarts, ms(r.Covered), ms(r.Rested))
 	fmt.Fprintf(w, "reaction without faults: p50 %v, p99 %v, max %v; %d partitions of %d moved, least %d\n",
 		ms(r.Calm.At(.5)), ms(r.Calm.At(.99)), ms(r.Calm.At(1)), r.Moved, r.Partitions, r.Least)
+	fmt.Fprintf(w, "at once: %d claims of an instance, %d views in 3 s, %d requests of a connection in 1 s\n", r.InFlight, r.ViewsAtOnce, r.Requests)
 	fmt.Fprintf(w, "%-14s %5s %7s %6s  %27s  %27s  %27s\n", "", "", "", "", "longest gap, all lattices", "those that moved", "without an owner")
 	fmt.Fprintf(w, "%-14s %5s %7s %6s ", "fault", "done", "skipped", "moved")
 	for range 3 {

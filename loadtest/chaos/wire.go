@@ -19,6 +19,9 @@ import (
 	"wadm/shard/ring"
 )
 
+// apiSubject begins the subjects of all requests to the API of JetStream.
+const apiSubject = "$JS.API"
+
 // eventStream is the stream hosts' events are stored in.
 const eventStream = "wasmbus_events"
 
@@ -31,9 +34,11 @@ const given = 5 * time.Second
 
 // Most that may be under way at once (I8).
 const (
-	mostInFlight = 128 // claims and releases of one instance: 64 each
-	mostViews    = 10  // within viewWindow
-	viewWindow   = 3 * time.Second
+	mostRequests = 25 // to the API of JetStream by one connection within a second, per lattice
+	mostViews    = 5  // within joinPause
+	// joinPause gathers members that join, rampPause lies between two steps of
+	// giving them their share.
+	joinPause, rampPause = 3 * time.Second, 5 * time.Second
 )
 
 // Wire sees everything instances say to NATS and to each other, in the order in
@@ -53,11 +58,13 @@ type Wire struct {
 	digests map[uint64]digest
 	heard   map[shard.MemberID]time.Time
 	views   []shard.View
-	viewAt  []time.Time
-	resting int // views before everybody leaves
-	rings   map[uint64]*ring.Ring
-	bad     []string
-	subs    []*nats.Subscription
+	viewAt  []time.Time // when they were stored
+	// requests to the API of JetStream, by connection.
+	requests map[string][]time.Time
+	resting  int // views before everybody leaves
+	rings    map[uint64]*ring.Ring
+	bad      []string
+	subs     []*nats.Subscription
 }
 
 // appended is a message of commands at the time it was seen.
@@ -77,7 +84,7 @@ type digest struct {
 func NewWire() *Wire {
 	return &Wire{
 		begun: time.Now(), replies: map[string]int{}, made: map[epochKey]int{}, acks: map[uint64]time.Time{}, events: map[string]uint64{},
-		digests: map[uint64]digest{}, heard: map[shard.MemberID]time.Time{}, rings: map[uint64]*ring.Ring{},
+		digests: map[uint64]digest{}, heard: map[shard.MemberID]time.Time{}, rings: map[uint64]*ring.Ring{}, requests: map[string][]time.Time{},
 	}
 }
 
@@ -85,7 +92,7 @@ func NewWire() *Wire {
 func (w *Wire) listen(ctx context.Context, wg *sync.WaitGroup, nc *nats.Conn) error {
 	// One channel for all, so that their order is kept.
 	ch := make(chan *nats.Msg, 1<<16)
-	for _, subject := range []string{natskv.ClaimSubject + ".>", natskv.CommandSubject + ".>", natskv.DefaultBeats + ".*", "$JS.ACK.>", "_INBOX.>"} {
+	for _, subject := range []string{natskv.ClaimSubject + ".>", natskv.CommandSubject + ".>", natskv.DefaultBeats + ".*", "$JS.ACK.>", apiSubject + ".>", "_INBOX.>"} {
 		sub, err := nc.ChanSubscribe(subject, ch)
 		if err != nil {
 			return fmt.Errorf("listen to %s: %w", subject, err)
@@ -148,6 +155,11 @@ func (w *Wire) take(m *nats.Msg, now time.Time) {
 			if _, before := w.acks[seq]; !before {
 				w.acks[seq] = now
 			}
+		}
+	case strings.HasPrefix(s, apiSubject+"."):
+		// A pull is no work of the API, and each connection has an inbox of its own.
+		if from := strings.Split(m.Reply, "."); len(from) > 1 && !strings.HasPrefix(s, apiSubject+".CONSUMER.MSG.NEXT.") {
+			w.requests[from[1]] = append(w.requests[from[1]], now)
 		}
 	case strings.HasPrefix(s, natskv.DefaultBeats+"."):
 		w.beat(m.Data, now)
@@ -296,7 +308,11 @@ func (w *Wire) followViews(ctx context.Context, js jetstream.JetStream) {
 			return
 		}
 		v.Rev = seq
-		w.views, w.viewAt = append(w.views, v), append(w.viewAt, time.Now())
+		stored := time.Now()
+		if meta, err := m.Metadata(); err == nil {
+			stored = meta.Timestamp
+		}
+		w.views, w.viewAt = append(w.views, v), append(w.viewAt, stored)
 		if r, err := v.Ring(); err == nil {
 			w.rings[seq] = r
 		}
@@ -316,7 +332,7 @@ func (w *Wire) view() (shard.View, *ring.Ring, int) {
 
 // check judges what needs to be seen as a whole; claims are those of the ledger,
 // heads what it holds at the end.
-func (w *Wire) check(claims []Claim, heads map[shard.Key]uint64) []string {
+func (w *Wire) check(claims []Claim, heads map[shard.Key]uint64, cfg Config) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	bad := append(slices.Clone(w.bad), w.dropped()...)
@@ -354,7 +370,7 @@ func (w *Wire) check(claims []Claim, heads map[shard.Key]uint64) []string {
 		}
 	}
 	bad = append(bad, w.movement()...)
-	if n, at := w.inFlight(); n > mostInFlight {
+	if n, at := w.inFlight(); n > cfg.InFlight {
 		silent := 0
 		for _, a := range w.attempts {
 			if a.answered == 0 && a.call <= at && at-a.call < given {
@@ -363,12 +379,10 @@ func (w *Wire) check(claims []Claim, heads map[shard.Key]uint64) []string {
 		}
 		bad = append(bad, fmt.Sprintf("I8: %d claims of one instance in flight at once, at %v; %d of all were never answered", n, ms(at), silent))
 	}
-	for i := range w.viewAt {
-		if j := i + mostViews; j < len(w.viewAt) && w.viewAt[j].Sub(w.viewAt[i]) < viewWindow {
-			bad = append(bad, fmt.Sprintf("I8: %d views within %v", mostViews+1, w.viewAt[j].Sub(w.viewAt[i])))
-			break
-		}
+	if n := w.requestRate(); n > mostRequests*(cfg.Lattices+max(0, cfg.Churning)) {
+		bad = append(bad, fmt.Sprintf("I8: %d requests to the API of JetStream by one connection within a second", n))
 	}
+	bad = append(bad, herdOfViews(w.views, w.viewAt)...)
 	if err := linearizable(w.attempts, claims, heads, time.Since(w.begun)); err != nil {
 		bad = append(bad, "I1: "+err.Error())
 	}
@@ -400,6 +414,70 @@ func (w *Wire) inFlight() (most int, when time.Duration) {
 		}
 	}
 	return most, when
+}
+
+// requestRate is the most requests of one connection to the API within a second.
+func (w *Wire) requestRate() (most int) {
+	for _, at := range w.requests {
+		most = max(most, crowd(at, time.Second))
+	}
+	return most
+}
+
+// crowd is how many of the times, which are in order, lie within a span.
+func crowd(times []time.Time, span time.Duration) (most int) {
+	first := 0
+	for i, t := range times {
+		for t.Sub(times[first]) >= span {
+			first++
+		}
+		most = max(most, i-first+1)
+	}
+	return most
+}
+
+// herdOfViews checks that members are let in together, given their share step by
+// step, that no view is made for nothing, and that few are made at once (I8).
+func herdOfViews(views []shard.View, at []time.Time) (bad []string) {
+	var joined, stepped time.Time
+	for i := 1; i < len(views); i++ {
+		v, before := views[i], views[i-1]
+		if v.Rev != before.Rev+1 {
+			joined, stepped = time.Time{}, time.Time{}
+			continue // one was replaced before it was read
+		}
+		joins := slices.ContainsFunc(v.Members, func(m shard.ViewMember) bool { _, was := before.Member(m.ID); return !was })
+		steps := v.Ramp != nil && (before.Ramp == nil || before.Ramp.Step != v.Ramp.Step)
+		switch {
+		case slices.Equal(v.Members, before.Members) && (v.Ramp == nil) == (before.Ramp == nil) && !steps:
+			bad = append(bad, fmt.Sprintf("I8: view %d (%s) of %s changes nothing", v.Rev, v.Cause, v.Proposer))
+		case v.Ramp == nil:
+			// There was nobody to take from, so nothing has to wait; or the end of a ramp.
+		case joins && !joined.IsZero() && at[i].Sub(joined) < joinPause:
+			bad = append(bad, fmt.Sprintf("I8: view %d (%s) lets members in %v after the last that did", v.Rev, v.Cause, at[i].Sub(joined)))
+		case steps && !joins && !stepped.IsZero() && at[i].Sub(stepped) < rampPause:
+			bad = append(bad, fmt.Sprintf("I8: view %d (%s) moves lattices to who joined %v after the last that did", v.Rev, v.Cause, at[i].Sub(stepped)))
+		}
+		if joins {
+			joined = at[i]
+		}
+		if steps {
+			stepped = at[i]
+		}
+	}
+	if n := crowd(at, joinPause); n > mostViews {
+		bad = append(bad, fmt.Sprintf("I8: %d views within %v", n, joinPause))
+	}
+	return bad
+}
+
+// herd is what I8 bounds, at its most: claims in flight of one instance, views
+// within joinPause, requests of one connection to the API within a second.
+func (w *Wire) herd() (claims, views, requests int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	claims, _ = w.inFlight()
+	return claims, crowd(w.viewAt, joinPause), w.requestRate()
 }
 
 // rest marks the end of what moves() counts.
