@@ -18,9 +18,9 @@ const (
 	// it: one that was given up again and again waits up to a minute before it
 	// rejoins.
 	comeback = time.Minute + aftermath
-	// mostBesideBusy is the longest reaction of a lattice that is well while hosts
-	// of others are not. It is generous because the machine is shared.
-	mostBesideBusy = 2 * time.Second
+	// mostBesideBusy is the longest reaction of a lattice that is well while others
+	// are not. It is generous because the machine is shared.
+	mostBesideBusy = time.Second
 	// blindness is how long after trouble of NATS the checker may still be without
 	// a subscription. What is made and replaced meanwhile it does not see.
 	blindness = 5 * time.Second
@@ -237,7 +237,7 @@ func (r *runner) judgeGaps(rep *Report, done []happened, samples []Sample, chang
 				break
 			}
 			newest = i
-			if d.Kind != Busy && d.Kind != Churn && s.At.Before(d.to.Add(aftermath)) {
+			if !d.Kind.ofHosts() && s.At.Before(d.to.Add(aftermath)) {
 				others = true
 			}
 		}
@@ -250,8 +250,12 @@ func (r *runner) judgeGaps(rep *Report, done []happened, samples []Sample, chang
 		}
 		p := moved{newest, s.Key}
 		longest[p] = max(longest[p], s.For)
-		if done[newest].Kind == Busy && !others && s.For > mostBesideBusy {
-			rep.Violations = append(rep.Violations, fmt.Sprintf("I10: %s waited %v while only hosts of other lattices were busy", s.Key, ms(s.For)))
+		if others {
+			continue
+		}
+		rep.Beside = append(rep.Beside, s.For)
+		if s.For > mostBesideBusy {
+			rep.Violations = append(rep.Violations, fmt.Sprintf("I10: %s waited %v from %s on while only hosts of other lattices were busy", s.Key, ms(s.For), s.At.Format("04:05.000")))
 		}
 	}
 	for p, d := range longest {

@@ -204,6 +204,38 @@ func TestJudgeExpectsNoMoveWhileNoInstanceIsInTrouble(t *testing.T) {
 	}
 }
 
+func TestJudgeExpectsNoWaitBesideHostsThatAreNotWell(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		done   []happened
+		sample Sample
+		want   int
+	}{
+		"its own hosts":          {[]happened{fault(Busy, 9, 12)}, Sample{"t.l", at(10), 3 * time.Second, true}, 0},
+		"quick enough":           {[]happened{fault(Busy, 9, 12)}, Sample{"t.l", at(10), 100 * time.Millisecond, false}, 0},
+		"busy hosts":             {[]happened{fault(Busy, 9, 12)}, Sample{"t.l", at(10), 2 * time.Second, false}, 1},
+		"a backlog":              {[]happened{fault(Backlog, 9, 9)}, Sample{"t.l", at(10), 2 * time.Second, false}, 1},
+		"lattices come and go":   {[]happened{fault(Churn, 9, 10)}, Sample{"t.l", at(10), 2 * time.Second, false}, 1},
+		"beside a crash":         {[]happened{fault(Kill, 8, 9), fault(Busy, 9, 12)}, Sample{"t.l", at(10), 2 * time.Second, false}, 0},
+		"a crash long since":     {[]happened{fault(Kill, -30, -25), fault(Busy, 9, 12)}, Sample{"t.l", at(10), 2 * time.Second, false}, 1},
+		"before the first fault": {[]happened{fault(Busy, 19, 22)}, Sample{"t.l", at(10), 2 * time.Second, false}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rep := &Report{Kinds: map[Kind]*KindReport{}}
+			for _, d := range tc.done {
+				rep.Kinds[d.Kind] = &KindReport{}
+			}
+			new(runner).judgeGaps(rep, tc.done, []Sample{tc.sample}, nil)
+			want := make([]string, tc.want)
+			for i := range want {
+				want[i] = "I10: t.l waited 2s"
+			}
+			expect(t, rep.Violations, want...)
+		})
+	}
+}
+
 func TestFaultsExcuseForAsLongAsTheyAreFelt(t *testing.T) {
 	t.Parallel()
 	done := []happened{fault(Kill, 10, 12), fault(Busy, 20, 21)}

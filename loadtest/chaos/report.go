@@ -51,6 +51,8 @@ type Report struct {
 	Restarts int
 	// Calm are the reactions to probes before the first fault.
 	Calm Gaps
+	// Beside are those of lattices that were well while only others were not.
+	Beside Gaps
 	// Moved and Least count partitions over all changes of the view: those that
 	// moved, and those that had to; Partitions is the number of all of them.
 	Moved, Least, Partitions int
@@ -92,6 +94,7 @@ func (r *Report) Merge(o *Report) {
 	r.Views += o.Views
 	r.Restarts += o.Restarts
 	r.Calm = append(r.Calm, o.Calm...)
+	r.Beside = append(r.Beside, o.Beside...)
 	r.Moved += o.Moved
 	r.Least += o.Least
 	r.Partitions = o.Partitions
@@ -109,6 +112,7 @@ func (r *Report) WriteText(w io.Writer) {
 		r.Probes, r.Commands, r.Needless, r.Claims, r.Writes, r.Acks, r.Views, r.Restarts, ms(r.Covered), ms(r.Rested))
 	fmt.Fprintf(w, "reaction without faults: p50 %v, p99 %v, max %v; %d partitions of %d moved, least %d\n",
 		ms(r.Calm.At(.5)), ms(r.Calm.At(.99)), ms(r.Calm.At(1)), r.Moved, r.Partitions, r.Least)
+	fmt.Fprintf(w, "reaction while only others suffer: %d, p50 %v, p99 %v, max %v\n", len(r.Beside), ms(r.Beside.At(.5)), ms(r.Beside.At(.99)), ms(r.Beside.At(1)))
 	fmt.Fprintf(w, "at once: %d claims of an instance, %d views in 3 s, %d requests of a connection in 1 s\n", r.InFlight, r.ViewsAtOnce, r.Requests)
 	fmt.Fprintf(w, "%-14s %5s %7s %6s  %27s  %27s  %27s\n", "", "", "", "", "longest gap, all lattices", "those that moved", "without an owner")
 	fmt.Fprintf(w, "%-14s %5s %7s %6s ", "fault", "done", "skipped", "moved")

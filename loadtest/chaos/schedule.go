@@ -70,6 +70,9 @@ func known(k Kind) bool { return slices.Contains(Kinds(), k) }
 // ofNATS tells the faults that only NATS suffers from.
 func (k Kind) ofNATS() bool { return k == NATSKill || k == NATSRestart || k == NATSStop }
 
+// ofHosts tells the faults that only some lattices suffer from.
+func (k Kind) ofHosts() bool { return k == Busy || k == Backlog || k == Churn }
+
 // ofLinks tells the faults that a proxy inflicts.
 func (k Kind) ofLinks() bool {
 	switch k {
