@@ -19,7 +19,8 @@
 //	I3  every lattice has a living owner soon after the last fault
 //	I5  no event is acknowledged before its commands are stored
 //	I6  nothing moves but by an agreed view, and then no more than must;
-//	    nothing at all when only NATS or hosts suffer
+//	    nothing at all when only NATS or hosts suffer; no instance is given up but
+//	    for what was done to itself
 //	I7  who follows one view computes one ring
 //	I8  few claims are in flight at once, and views are few
 //	I9  afterwards every host is right, everybody holds what the ring gives, and

@@ -3,10 +3,12 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
+	"wadm/shard"
 	"wadm/shard/natskv"
 )
 
@@ -30,7 +32,7 @@ func (r *runner) carryOut(ctx context.Context, s Schedule) {
 // happen lets one fault begin and end, unless its target is taken.
 func (r *runner) happen(ctx context.Context, f Fault) {
 	d := happened{Fault: f, from: time.Now()}
-	if !r.inflict(ctx, f) {
+	if !r.inflict(ctx, &d) {
 		r.mu.Lock()
 		r.skipped[f.Kind]++
 		r.mu.Unlock()
@@ -46,10 +48,11 @@ func (r *runner) happen(ctx context.Context, f Fault) {
 }
 
 // inflict is the fault; false: it did not happen.
-func (r *runner) inflict(ctx context.Context, f Fault) bool {
+func (r *runner) inflict(ctx context.Context, d *happened) bool {
+	f := d.Fault
 	switch f.Kind {
-	case NATSKill, NATSRestart, NATSStop:
-		return r.hurtNATS(ctx, f)
+	case NATSKill, NATSRestart, NATSStop, NATSAll:
+		return r.hurtNATS(ctx, d)
 	case Busy:
 		for i := range f.N {
 			s := r.sites[(f.Target+i)%len(r.sites)]
@@ -68,6 +71,7 @@ func (r *runner) inflict(ctx context.Context, f Fault) bool {
 		return r.burst(ctx, f)
 	}
 	in := r.base[f.Target%len(r.base)]
+	d.cutOff = []shard.MemberID{shard.MemberID(in.id)}
 	if !in.take() {
 		return false
 	}
@@ -150,33 +154,39 @@ func (r *runner) troubled(t time.Time) bool {
 	return r.lastNATS.Add(recovery).After(t)
 }
 
-// hurtNATS hits the server that leads the ledger. Only one is hit at a time.
-func (r *runner) hurtNATS(ctx context.Context, f Fault) bool {
+// hurtNATS hits one server, or all. Only one such fault happens at a time.
+func (r *runner) hurtNATS(ctx context.Context, d *happened) bool {
 	if !r.natsBusy.TryLock() {
 		return false
 	}
 	defer r.natsBusy.Unlock()
-	n := r.servers.list[0]
-	limit, cancel := context.WithTimeout(ctx, 2*time.Second)
-	st, err := r.nc.JetStream().Stream(limit, natskv.DefaultLedger)
-	cancel()
-	if err == nil && st.CachedInfo().Cluster != nil {
-		n = r.servers.named(st.CachedInfo().Cluster.Leader)
+	hit := r.servers.list
+	if d.Kind != NATSAll {
+		n := r.leader(ctx)
+		if d.Target > 0 {
+			n = (d.Target - 1) % len(hit)
+		}
+		hit = hit[n : n+1]
+		if d.Kind == NATSStop {
+			d.cutOff = r.through(n)
+			_ = hit[0].proc.Signal(syscall.SIGSTOP)
+			sleep(ctx, d.For)
+			_ = hit[0].proc.Signal(syscall.SIGCONT)
+			return true
+		}
 	}
-	switch f.Kind {
-	case NATSStop:
-		_ = n.proc.Signal(syscall.SIGSTOP)
-		sleep(ctx, f.For)
-		_ = n.proc.Signal(syscall.SIGCONT)
-		return true
-	case NATSKill:
-		n.proc.Kill()
-	default:
-		n.stop(ctx)
+	for _, n := range hit {
+		if d.Kind == NATSRestart {
+			n.stop(ctx)
+		} else {
+			n.proc.Kill()
+		}
 	}
-	sleep(ctx, f.For)
-	if err := n.start(); err != nil {
-		r.violate("restart NATS server %s: %v", n.name, err)
+	sleep(ctx, d.For)
+	for _, n := range hit {
+		if err := n.start(); err != nil {
+			r.violate("restart NATS server %s: %v", n.name, err)
+		}
 	}
 	// Replicas that are behind must not lose the next server before they caught up.
 	for range 100 {
@@ -188,6 +198,30 @@ func (r *runner) hurtNATS(ctx context.Context, f Fault) bool {
 		}
 	}
 	return true
+}
+
+// leader is the number of the server that leads the ledger; the first when that is
+// not known.
+func (r *runner) leader(ctx context.Context) int {
+	limit, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	st, err := r.nc.JetStream().Stream(limit, natskv.DefaultLedger)
+	if err != nil || st.CachedInfo().Cluster == nil {
+		return 0
+	}
+	return max(0, slices.IndexFunc(r.servers.list, func(n *natsServer) bool { return n.name == st.CachedInfo().Cluster.Leader }))
+}
+
+// through lists the instances that a server connects to the others.
+func (r *runner) through(server int) (ids []shard.MemberID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, in := range slices.Concat(r.base, r.extra) {
+		if in.proxies[server].carriesMain() {
+			ids = append(ids, shard.MemberID(in.id))
+		}
+	}
+	return ids
 }
 
 // backlog repeats one old event of a lattice many times at once.

@@ -52,6 +52,8 @@ func (r *runner) judge(rep *Report, heads map[shard.Key]uint64) {
 	rep.Violations = append(rep.Violations, r.wire.check(claims, heads, r.cfg)...)
 	r.judgeHosts(rep, done)
 	r.judgeGaps(rep, done, samples, r.judgeMoves(rep, done, claims))
+	views, stored := r.wire.history()
+	rep.Violations = append(rep.Violations, r.judgeViews(done, views, stored)...)
 	rep.Moved, rep.Least, rep.Partitions = r.wire.moves()
 	rep.InFlight, rep.ViewsAtOnce, rep.Requests = r.wire.herd()
 	for _, in := range append(append([]*instance(nil), r.base...), r.extra...) {
@@ -191,7 +193,7 @@ func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) map[mo
 				break
 			}
 			newest = i
-			calm = calm && (r.sparesInstances(d.Kind) || c.At.Sub(d.to) > comeback)
+			calm = calm && (r.sparesInstances(d) || c.At.Sub(d.to) > comeback)
 		}
 		if newest < 0 {
 			continue // the start
@@ -215,15 +217,37 @@ func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) map[mo
 // sparesInstances tells the faults that no instance must be given up for. One server
 // of several that halts is another matter than all of NATS: to the rest, the
 // instances connected to it are cut off.
-func (r *runner) sparesInstances(k Kind) bool {
-	switch k {
-	case Busy, Backlog, Churn, NATSKill, NATSRestart:
+func (r *runner) sparesInstances(d happened) bool {
+	switch d.Kind {
+	case Busy, Backlog, Churn, NATSKill, NATSRestart, NATSAll:
 		return true
 	case NATSStop:
-		return r.cfg.Servers == 1
+		return r.cfg.Servers == 1 || len(d.cutOff) == 0
 	default:
-		return false
+		return d.Kind.ofLinks() && d.Of == CommandsOnly
 	}
+}
+
+// judgeViews expects that an instance is given up for what was done to itself (I6).
+func (r *runner) judgeViews(done []happened, views []shard.View, stored []time.Time) (bad []string) {
+	for i := 1; i < len(views); i++ {
+		if views[i].Rev != views[i-1].Rev+1 {
+			continue // one was replaced before it was read
+		}
+		for _, m := range views[i-1].Members {
+			now, there := views[i].Member(m.ID)
+			if there && now.Incarnation == m.Incarnation {
+				continue
+			}
+			if !slices.ContainsFunc(done, func(d happened) bool {
+				return !r.sparesInstances(d) && !stored[i].Before(d.from) && stored[i].Before(d.to.Add(comeback)) &&
+					(slices.Contains(d.cutOff, m.ID) || d.Kind == Burst && m.ID[0] == 'x')
+			}) {
+				bad = append(bad, fmt.Sprintf("I6: view %d (%s) of %s at %s gives up %s, to which nothing was done", views[i].Rev, views[i].Cause, views[i].Proposer, stored[i].Format("04:05.000"), m.ID))
+			}
+		}
+	}
+	return bad
 }
 
 // judgeGaps attributes the longest gap of each lattice to the newest fault before it.

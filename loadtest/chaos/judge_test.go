@@ -23,6 +23,12 @@ func fault(k Kind, from, to float64) happened {
 	return happened{Fault: Fault{Kind: k}, from: at(from), to: at(to)}
 }
 
+// cutOff says which instances a fault hit.
+func cutOff(d happened, ids ...shard.MemberID) happened {
+	d.cutOff = ids
+	return d
+}
+
 // expect compares violations with what each of them must contain.
 func expect(t *testing.T, got []string, want ...string) {
 	t.Helper()
@@ -165,7 +171,11 @@ func TestJudgeExpectsNoMoveWhileNoInstanceIsInTrouble(t *testing.T) {
 		"before the first fault":            {1, []happened{fault(NATSKill, 101, 102)}, 0},
 		"NATS only":                         {1, []happened{fault(NATSKill, 90, 91), fault(NATSRestart, 95, 96), fault(NATSStop, 98, 99)}, 1},
 		"hosts only":                        {1, []happened{fault(Busy, 95, 99), fault(Backlog, 96, 96), fault(Churn, 97, 98)}, 1},
-		"a server of several halts":         {3, []happened{fault(NATSStop, 98, 99)}, 0},
+		"a server of several halts":         {3, []happened{cutOff(fault(NATSStop, 98, 99), "i1")}, 0},
+		"one that nobody is connected to":   {3, []happened{fault(NATSStop, 98, 99)}, 1},
+		"all servers die":                   {3, []happened{fault(NATSAll, 98, 99)}, 1},
+		"commands are cut off":              {1, []happened{{Fault: Fault{Kind: Cut, Of: CommandsOnly}, from: at(98), to: at(99)}}, 1},
+		"the rest is cut off":               {1, []happened{{Fault: Fault{Kind: Cut, Of: MainOnly}, from: at(98), to: at(99)}}, 0},
 		"a server of several dies":          {3, []happened{fault(NATSKill, 98, 99)}, 1},
 		"an instance is killed":             {1, []happened{fault(Kill, 99, 101)}, 0},
 		"an instance was killed before":     {1, []happened{fault(Kill, 80, 85), fault(NATSKill, 95, 96)}, 0},
@@ -200,6 +210,45 @@ func TestJudgeExpectsNoMoveWhileNoInstanceIsInTrouble(t *testing.T) {
 				claim(1, "i1", shard.Held, "free", 0), claim(2, "i1", shard.Released, "left", 50), claim(3, "i2", shard.Held, "free", 100),
 			})
 			expect(t, rep.Violations)
+		})
+	}
+}
+
+func TestJudgeExpectsThatNobodyIsGivenUpForOthers(t *testing.T) {
+	t.Parallel()
+	member := func(id shard.MemberID, life shard.Incarnation) shard.ViewMember {
+		return shard.ViewMember{ID: id, Incarnation: life}
+	}
+	all := shard.View{Rev: 1, Members: []shard.ViewMember{member("i1", "a"), member("i2", "b"), member("x1", "c")}}
+	lost := shard.View{Rev: 2, Members: []shard.ViewMember{member("i1", "a"), member("x1", "c")}}
+	restarted := shard.View{Rev: 2, Members: []shard.ViewMember{member("i1", "a"), member("i2", "d"), member("x1", "c")}}
+	left := shard.View{Rev: 2, Members: []shard.ViewMember{member("i1", "a"), member("i2", "b")}}
+	for name, tc := range map[string]struct {
+		after shard.View
+		done  []happened
+		want  int
+	}{
+		"nobody is given up":             {shard.View{Rev: 2, Members: all.Members}, nil, 0},
+		"nothing happened":               {lost, nil, 1},
+		"it crashed":                     {lost, []happened{cutOff(fault(Kill, 98, 99), "i2")}, 0},
+		"it was started again":           {restarted, []happened{cutOff(fault(Kill, 98, 99), "i2")}, 0},
+		"another one crashed":            {lost, []happened{cutOff(fault(Kill, 98, 99), "i1")}, 1},
+		"another one crashed, lives":     {restarted, []happened{cutOff(fault(Kill, 98, 99), "i1")}, 1},
+		"it crashed long since":          {lost, []happened{cutOff(fault(Kill, 1, 2), "i2")}, 1},
+		"its server halted":              {lost, []happened{cutOff(fault(NATSStop, 98, 99), "i2")}, 0},
+		"another one's server halted":    {lost, []happened{cutOff(fault(NATSStop, 98, 99), "i1")}, 1},
+		"its server died":                {lost, []happened{fault(NATSKill, 98, 99)}, 1},
+		"a new one leaves":               {left, []happened{fault(Burst, 90, 99)}, 0},
+		"an old one leaves with the new": {lost, []happened{fault(Burst, 90, 99)}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &runner{cfg: Config{Servers: 3}}
+			want := make([]string, tc.want)
+			for i := range want {
+				want[i] = "gives up i2, to which nothing was done"
+			}
+			expect(t, r.judgeViews(tc.done, []shard.View{all, tc.after}, []time.Time{at(0), at(100)}), want...)
 		})
 	}
 }

@@ -39,7 +39,7 @@ func TestLong(t *testing.T) {
 			}
 			if seed%5 == 0 {
 				// Nothing moves for these; among the others, that can hardly be asked.
-				cfg.Kinds = []chaos.Kind{chaos.NATSKill, chaos.NATSRestart, chaos.Busy, chaos.Backlog, chaos.Churn}
+				cfg.Kinds = []chaos.Kind{chaos.NATSKill, chaos.NATSRestart, chaos.NATSAll, chaos.Busy, chaos.Backlog, chaos.Churn}
 				if cfg.Servers == 1 {
 					cfg.Kinds = append(cfg.Kinds, chaos.NATSStop)
 				}

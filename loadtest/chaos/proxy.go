@@ -98,6 +98,19 @@ func (p *Proxy) Set(l Link) {
 	p.changed = make(chan struct{})
 }
 
+// carriesMain tells whether the connection goes through that an instance does
+// everything over but commands.
+func (p *Proxy) carriesMain() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for q := range p.pairs {
+		if q.is == MainOnly {
+			return true
+		}
+	}
+	return false
+}
+
 // Run accepts connections until ctx ends, and returns when all are closed.
 func (p *Proxy) Run(ctx context.Context) error {
 	var wg sync.WaitGroup

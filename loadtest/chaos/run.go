@@ -55,6 +55,8 @@ type runner struct {
 type happened struct {
 	Fault
 	from, to time.Time
+	// cutOff are the instances that others may give up for it, but for new ones.
+	cutOff []shard.MemberID
 }
 
 // Run carries a seed's schedule out and reports. The error says that the run

@@ -38,11 +38,14 @@ const (
 	Deaf     Kind = "deaf"
 	Mute     Kind = "mute"
 	HalfOpen Kind = "half-open"
-	// NATSKill ends the NATS server that leads the ledger; it comes back after For.
+	// NATSKill ends a NATS server: the one that Target counts to, from 1 on, or with
+	// 0 the one that leads the ledger. It comes back after For.
 	NATSKill Kind = "nats-kill"
 	// NATSRestart stops it in order, NATSStop halts its process.
 	NATSRestart Kind = "nats-restart"
 	NATSStop    Kind = "nats-stop"
+	// NATSAll ends all NATS servers at once.
+	NATSAll Kind = "nats-all"
 	// Busy makes the hosts of some lattices say and do nothing for a while.
 	Busy Kind = "busy-hosts"
 	// Backlog sends N events to one lattice at once.
@@ -62,13 +65,15 @@ const MostMidway = 1800 * time.Millisecond
 
 // Kinds lists all kinds.
 func Kinds() []Kind {
-	return []Kind{Kill, Stop, StopMidway, Drain, Burst, Cut, Hold, Delay, Deaf, Mute, HalfOpen, NATSKill, NATSRestart, NATSStop, Busy, Backlog, Churn}
+	return []Kind{Kill, Stop, StopMidway, Drain, Burst, Cut, Hold, Delay, Deaf, Mute, HalfOpen, NATSKill, NATSRestart, NATSStop, NATSAll, Busy, Backlog, Churn}
 }
 
 func known(k Kind) bool { return slices.Contains(Kinds(), k) }
 
 // ofNATS tells the faults that only NATS suffers from.
-func (k Kind) ofNATS() bool { return k == NATSKill || k == NATSRestart || k == NATSStop }
+func (k Kind) ofNATS() bool {
+	return k == NATSKill || k == NATSRestart || k == NATSStop || k == NATSAll
+}
 
 // ofHosts tells the faults that only some lattices suffer from.
 func (k Kind) ofHosts() bool { return k == Busy || k == Backlog || k == Churn }
@@ -88,7 +93,8 @@ type Fault struct {
 	// At is reckoned from the begin of the faults.
 	At   time.Duration
 	Kind Kind
-	// Target is the number of an instance or a lattice; not used by some kinds.
+	// Target is the number of an instance, a NATS server or a lattice; not used by
+	// some kinds.
 	Target int
 	For    time.Duration
 	N      int
@@ -99,7 +105,11 @@ type Fault struct {
 func (f Fault) String() string {
 	s := fmt.Sprintf("%6.2fs %-12s", f.At.Seconds(), f.Kind)
 	switch f.Kind {
-	case Burst, NATSKill, NATSRestart, NATSStop, Churn:
+	case Burst, NATSAll, Churn:
+	case NATSKill, NATSRestart, NATSStop:
+		if f.Target > 0 {
+			s += fmt.Sprintf(" server %d", f.Target)
+		}
 	default:
 		s += fmt.Sprintf(" #%d", f.Target)
 	}
@@ -144,6 +154,11 @@ func NewSchedule(c Config) Schedule {
 		if f.Kind.ofLinks() {
 			f.Of = Connection(r.IntN(3))
 		}
+		if f.Kind.ofNATS() && c.Servers > 1 {
+			f.Target = r.IntN(c.Servers + 1)
+		} else if f.Kind.ofNATS() {
+			f.Target = 0
+		}
 		switch f.Kind {
 		case Kill, Drain:
 			f.For = between(200*time.Millisecond, 5*time.Second)
@@ -159,7 +174,7 @@ func NewSchedule(c Config) Schedule {
 			f.For = between(50*time.Millisecond, MostHold)
 		case Delay:
 			f.N, f.For = 5+r.IntN(45), between(time.Second, 4*time.Second)
-		case NATSKill, NATSRestart:
+		case NATSKill, NATSRestart, NATSAll:
 			f.For = between(100*time.Millisecond, 2*time.Second)
 		case NATSStop:
 			f.For = between(300*time.Millisecond, 3*time.Second)

@@ -155,15 +155,6 @@ func (s *natsServers) stop() {
 	}
 }
 
-func (s *natsServers) named(name string) *natsServer {
-	for _, n := range s.list {
-		if n.name == name {
-			return n
-		}
-	}
-	return s.list[0]
-}
-
 func (n *natsServer) start() error {
 	p, err := process.Start(n.command)
 	if err != nil {

@@ -480,7 +480,14 @@ func (w *Wire) herd() (claims, views, requests int) {
 	return claims, crowd(w.viewAt, joinPause), w.requestRate()
 }
 
-// rest marks the end of what moves() counts.
+// history is all views up to the rest, and when they were stored.
+func (w *Wire) history() ([]shard.View, []time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.views[:w.resting]), slices.Clone(w.viewAt[:w.resting])
+}
+
+// rest marks the end of what moves() and history() give.
 func (w *Wire) rest() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
