@@ -3,6 +3,7 @@ package chaos
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"wadm/loadtest/process"
@@ -14,6 +15,9 @@ type Config struct {
 	Seed uint64
 	// Binary is the server under test.
 	Binary string
+	// Odd is one whose ring has other parameters; without it there is no fault of
+	// that kind.
+	Odd string
 	// NATS starts a NATS server when [NATSVariable] is set in its environment: a
 	// program that calls [ServeNATS].
 	NATS process.Command
@@ -85,6 +89,9 @@ func (c Config) WithDefaults() Config {
 	set(&c.Quiet, 6*time.Second)
 	if len(c.Kinds) == 0 {
 		c.Kinds = Kinds()
+		if c.Odd == "" {
+			c.Kinds = slices.DeleteFunc(c.Kinds, func(k Kind) bool { return k == Odd })
+		}
 	}
 	if c.Progress == nil {
 		c.Progress = func(string, ...any) {}
@@ -107,6 +114,9 @@ func (c Config) Validate() error {
 	for _, k := range c.Kinds {
 		if !known(k) {
 			return fmt.Errorf("chaos: unknown kind of fault %q", k)
+		}
+		if k == Odd && c.Odd == "" {
+			return errors.New("chaos: an instance with another ring needs a program")
 		}
 	}
 	return nil

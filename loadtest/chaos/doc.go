@@ -21,7 +21,8 @@
 //	I6  nothing moves but by an agreed view, and then no more than must;
 //	    nothing at all when only NATS or hosts suffer; no instance is given up but
 //	    for what was done to itself
-//	I7  who follows one view computes one ring
+//	I7  who follows one view computes one ring; who computes another has part in
+//	    nothing
 //	I8  few claims are in flight at once, and views are few
 //	I9  afterwards every host is right, everybody holds what the ring gives, and
 //	    no further claim is made and no further effect asked for

@@ -20,13 +20,19 @@ import (
 	"wadm/tenancy/api"
 )
 
+// anotherRing builds a server whose ring has other parameters.
+func anotherRing(t *testing.T) string {
+	t.Helper()
+	now := fmt.Sprintf("Replicas: %d,", ring.DefaultParams().Replicas)
+	return mutant(t, edit{"shard/ring/ring.go", now, "Replicas: 7,"})
+}
+
 // TestABuildWithAnotherRingOwnsNothingAndSaysSo runs a real process whose ring has
 // other parameters beside one that has lattices already.
 func TestABuildWithAnotherRingOwnsNothingAndSaysSo(t *testing.T) {
 	runsServers(t)
 	t.Parallel()
-	now := fmt.Sprintf("Replicas: %d,", ring.DefaultParams().Replicas)
-	odd := mutant(t, edit{"shard/ring/ring.go", now, "Replicas: 7,"})
+	odd := anotherRing(t)
 	s := natstest.Start(t)
 	start := func(id, binary string) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

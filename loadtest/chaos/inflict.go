@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"syscall"
@@ -69,6 +70,8 @@ func (r *runner) inflict(ctx context.Context, d *happened) bool {
 		return r.churn(ctx, f)
 	case Burst:
 		return r.burst(ctx, f)
+	case Odd:
+		return r.odd(ctx, f)
 	}
 	in := r.base[f.Target%len(r.base)]
 	d.cutOff = []shard.MemberID{shard.MemberID(in.id)}
@@ -93,10 +96,7 @@ func (r *runner) hurtInstance(ctx context.Context, in *instance, f Fault) {
 		sleep(ctx, f.For)
 		r.restart(in)
 	case Drain:
-		at := time.Now()
-		if code, err := in.drain(ctx); (err != nil || code != 0) && !r.troubled(at) {
-			r.violate("drain: instance %s ended with %d, %v; log:\n%s", in.id, code, err, in.log(2500))
-		}
+		r.drain(ctx, in)
 		sleep(ctx, f.For)
 		r.restart(in)
 	case StopMidway:
@@ -261,31 +261,65 @@ func (r *runner) churn(ctx context.Context, f Fault) bool {
 func (r *runner) burst(ctx context.Context, f Fault) bool {
 	var ins []*instance
 	for range f.N {
-		r.mu.Lock()
-		r.bursts++
-		id := fmt.Sprintf("x%d", r.bursts)
-		r.mu.Unlock()
-		in, err := r.spawn(id)
-		if err != nil {
-			r.violate("start instance %s: %v", id, err)
+		in := r.newcomer("x", r.cfg.Binary)
+		if in == nil {
 			return true
 		}
 		ins = append(ins, in)
-		r.mu.Lock()
-		r.extra = append(r.extra, in)
-		r.mu.Unlock()
-		r.restart(in)
 	}
 	sleep(ctx, f.For)
-	at := time.Now()
 	var wg sync.WaitGroup
 	for _, in := range ins {
-		wg.Go(func() {
-			if code, err := in.drain(ctx); (err != nil || code != 0) && !r.troubled(at) {
-				r.violate("drain: instance %s ended with %d, %v; log:\n%s", in.id, code, err, in.log(2500))
-			}
-		})
+		wg.Go(func() { r.drain(ctx, in) })
 	}
 	wg.Wait()
 	return true
+}
+
+// odd lets an instance with another ring run for a while. That it takes part in
+// nothing is judged in the end.
+func (r *runner) odd(ctx context.Context, f Fault) bool {
+	in := r.newcomer(oddPrefix, r.cfg.Odd)
+	if in == nil {
+		return true
+	}
+	sleep(ctx, f.For)
+	limit, cancel := context.WithTimeout(ctx, 2*time.Second)
+	status, body, err := in.page(limit, "/readyz")
+	cancel()
+	if err == nil && status == http.StatusOK {
+		r.violate("I7: %s, whose ring is another, says that it is ready: %.300s", in.id, body)
+	}
+	r.drain(ctx, in)
+	return true
+}
+
+// oddPrefix begins the names of instances with another ring.
+const oddPrefix = "odd"
+
+// newcomer starts an instance that was not there from the start; nil: it could not.
+func (r *runner) newcomer(prefix, binary string) *instance {
+	r.mu.Lock()
+	r.newcomers++
+	id := fmt.Sprintf("%s%d", prefix, r.newcomers)
+	r.mu.Unlock()
+	in, err := r.spawn(id)
+	if err != nil {
+		r.violate("start instance %s: %v", id, err)
+		return nil
+	}
+	in.binary = binary
+	r.mu.Lock()
+	r.extra = append(r.extra, in)
+	r.mu.Unlock()
+	r.restart(in)
+	return in
+}
+
+// drain stops an instance in order, which must work unless NATS is in trouble.
+func (r *runner) drain(ctx context.Context, in *instance) {
+	at := time.Now()
+	if code, err := in.drain(ctx); (err != nil || code != 0) && !r.troubled(at) {
+		r.violate("drain: instance %s ended with %d, %v; log:\n%s", in.id, code, err, in.log(2500))
+	}
 }

@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"wadm/loadtest/simhost"
@@ -54,6 +55,7 @@ func (r *runner) judge(rep *Report, heads map[shard.Key]uint64) {
 	r.judgeGaps(rep, done, samples, r.judgeMoves(rep, done, claims))
 	views, stored := r.wire.history()
 	rep.Violations = append(rep.Violations, r.judgeViews(done, views, stored)...)
+	rep.Violations = append(rep.Violations, judgeOdd(views, claims)...)
 	rep.Moved, rep.Least, rep.Partitions = r.wire.moves()
 	rep.InFlight, rep.ViewsAtOnce, rep.Requests = r.wire.herd()
 	for _, in := range append(append([]*instance(nil), r.base...), r.extra...) {
@@ -219,7 +221,7 @@ func (r *runner) judgeMoves(rep *Report, done []happened, claims []Claim) map[mo
 // instances connected to it are cut off.
 func (r *runner) sparesInstances(d happened) bool {
 	switch d.Kind {
-	case Busy, Backlog, Churn, NATSKill, NATSRestart, NATSAll:
+	case Busy, Backlog, Churn, Odd, NATSKill, NATSRestart, NATSAll:
 		return true
 	case NATSStop:
 		return r.cfg.Servers == 1 || len(d.cutOff) == 0
@@ -245,6 +247,22 @@ func (r *runner) judgeViews(done []happened, views []shard.View, stored []time.T
 			}) {
 				bad = append(bad, fmt.Sprintf("I6: view %d (%s) of %s at %s gives up %s, to which nothing was done", views[i].Rev, views[i].Cause, views[i].Proposer, stored[i].Format("04:05.000"), m.ID))
 			}
+		}
+	}
+	return bad
+}
+
+// judgeOdd expects that who computes another ring takes part in nothing (I7).
+func judgeOdd(views []shard.View, claims []Claim) (bad []string) {
+	odd := func(id shard.MemberID) bool { return strings.HasPrefix(string(id), oddPrefix) }
+	for _, v := range views {
+		if odd(v.Proposer) || slices.ContainsFunc(v.Members, func(m shard.ViewMember) bool { return odd(m.ID) }) {
+			bad = append(bad, fmt.Sprintf("I7: an instance with another ring has part in view %d (%s) of %s", v.Rev, v.Cause, v.Proposer))
+		}
+	}
+	for _, c := range claims {
+		if odd(c.Record.Owner) {
+			bad = append(bad, fmt.Sprintf("I7: %s: %s, whose ring is another, claimed it at %d", c.Key, c.Record.Owner, c.Seq))
 		}
 	}
 	return bad

@@ -253,6 +253,16 @@ func TestJudgeExpectsThatNobodyIsGivenUpForOthers(t *testing.T) {
 	}
 }
 
+func TestJudgeExpectsNothingOfAnotherRing(t *testing.T) {
+	t.Parallel()
+	fine := shard.View{Rev: 1, Proposer: "i1", Members: []shard.ViewMember{{ID: "i1"}}}
+	let := shard.View{Rev: 2, Proposer: "i1", Members: []shard.ViewMember{{ID: "i1"}, {ID: "odd1"}}}
+	made := shard.View{Rev: 3, Proposer: "odd1", Members: fine.Members}
+	expect(t, judgeOdd([]shard.View{fine, let, made}, []Claim{
+		{Key: "t.l", Seq: 4, Record: shard.Record{Owner: "i1"}}, {Key: "t.l", Seq: 5, Record: shard.Record{Owner: "odd1"}},
+	}), "part in view 2", "part in view 3", "odd1, whose ring is another, claimed it at 5")
+}
+
 func TestJudgeExpectsNoWaitBesideHostsThatAreNotWell(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

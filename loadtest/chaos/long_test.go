@@ -25,11 +25,13 @@ func TestLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runsServers(t)
+	odd := anotherRing(t)
 	var total chaos.Report
 	for seed := from; seed <= to; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			cfg := config(t)
-			cfg.Seed, cfg.Servers = seed, *servers
+			cfg.Seed, cfg.Servers, cfg.Odd = seed, *servers, odd
 			if cfg.Servers == 0 {
 				cfg.Servers = 1 + 2*int(seed%2)
 			}

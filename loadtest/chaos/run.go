@@ -42,13 +42,13 @@ type runner struct {
 
 	natsBusy sync.Mutex
 
-	mu       sync.Mutex
-	done     []happened
-	skipped  map[Kind]int
-	extra    []*instance
-	bursts   int
-	bad      []string
-	lastNATS time.Time // end of the newest trouble of NATS or a link
+	mu        sync.Mutex
+	done      []happened
+	skipped   map[Kind]int
+	extra     []*instance
+	newcomers int
+	bad       []string
+	lastNATS  time.Time // end of the newest trouble of NATS or a link
 }
 
 // happened is a fault as it was.

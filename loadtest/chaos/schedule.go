@@ -26,6 +26,9 @@ const (
 	Drain Kind = "drain"
 	// Burst starts N new instances at once, which drain at once after For.
 	Burst Kind = "burst"
+	// Odd starts a new instance whose ring has other parameters, which leaves after
+	// For. It is drawn only when there is a program for it.
+	Odd Kind = "another-ring"
 	// Cut closes an instance's connections and refuses new ones. It and those that
 	// follow hit both connections of the instance or one of them.
 	Cut Kind = "cut"
@@ -65,7 +68,7 @@ const MostMidway = 1800 * time.Millisecond
 
 // Kinds lists all kinds.
 func Kinds() []Kind {
-	return []Kind{Kill, Stop, StopMidway, Drain, Burst, Cut, Hold, Delay, Deaf, Mute, HalfOpen, NATSKill, NATSRestart, NATSStop, NATSAll, Busy, Backlog, Churn}
+	return []Kind{Kill, Stop, StopMidway, Drain, Burst, Odd, Cut, Hold, Delay, Deaf, Mute, HalfOpen, NATSKill, NATSRestart, NATSStop, NATSAll, Busy, Backlog, Churn}
 }
 
 func known(k Kind) bool { return slices.Contains(Kinds(), k) }
@@ -105,7 +108,7 @@ type Fault struct {
 func (f Fault) String() string {
 	s := fmt.Sprintf("%6.2fs %-12s", f.At.Seconds(), f.Kind)
 	switch f.Kind {
-	case Burst, NATSAll, Churn:
+	case Burst, Odd, NATSAll, Churn:
 	case NATSKill, NATSRestart, NATSStop:
 		if f.Target > 0 {
 			s += fmt.Sprintf(" server %d", f.Target)
@@ -168,6 +171,8 @@ func NewSchedule(c Config) Schedule {
 			f.For = between(MostHold, MostMidway)
 		case Burst:
 			f.N, f.For = 1+r.IntN(2), between(time.Second, 10*time.Second)
+		case Odd:
+			f.For = between(3*time.Second, 10*time.Second)
 		case Cut, HalfOpen, Deaf, Mute:
 			f.For = between(300*time.Millisecond, 6*time.Second)
 		case Hold:
