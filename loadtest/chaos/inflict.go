@@ -75,10 +75,10 @@ func (r *runner) inflict(ctx context.Context, d *happened) bool {
 	}
 	in := r.base[f.Target%len(r.base)]
 	d.cutOff = []shard.MemberID{shard.MemberID(in.id)}
-	if !in.take() {
+	if !in.take(f.Kind) {
 		return false
 	}
-	defer in.leave()
+	defer in.leave(f.Kind)
 	r.hurtInstance(ctx, in, f)
 	return true
 }
@@ -316,10 +316,13 @@ func (r *runner) newcomer(prefix, binary string) *instance {
 	return in
 }
 
-// drain stops an instance in order, which must work unless NATS is in trouble.
+// drain stops an instance in order, which must work unless NATS is in trouble, or
+// the way to it.
 func (r *runner) drain(ctx context.Context, in *instance) {
 	at := time.Now()
-	if code, err := in.drain(ctx); (err != nil || code != 0) && !r.troubled(at) {
+	before, broken := in.linked()
+	code, err := in.drain(ctx)
+	if after, _ := in.linked(); (err != nil || code != 0) && !broken && after == before && !r.troubled(at) {
 		r.violate("drain: instance %s ended with %d, %v; log:\n%s", in.id, code, err, in.log(2500))
 	}
 }

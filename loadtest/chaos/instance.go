@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,7 +28,8 @@ type instance struct {
 	mu    sync.Mutex
 	proc  *process.Process
 	lives []*process.Process
-	busy  bool // a fault has hold of it
+	busy  map[part]bool // a fault has hold of it
+	links int           // how many faults of links there were
 	// wanted: when the process ends by itself it is started again, as a supervisor
 	// would; fallen are those that did.
 	wanted bool
@@ -41,7 +43,7 @@ const commandDeadline = 3 * time.Second
 
 // newInstance prepares an instance whose proxies end with ctx.
 func newInstance(ctx context.Context, wg *sync.WaitGroup, cfg Config, id string, servers *natsServers) (*instance, error) {
-	in := &instance{id: id, binary: cfg.Binary, env: cfg.Env}
+	in := &instance{id: id, binary: cfg.Binary, env: cfg.Env, busy: map[part]bool{}}
 	in.watch = func(p *process.Process) {
 		wg.Go(func() {
 			select {
@@ -145,21 +147,57 @@ func (in *instance) setLink(l Link) {
 	}
 }
 
-// take reserves the instance for a fault; false: another one has it.
-func (in *instance) take() bool {
+// part is what a fault has hold of: the process of an instance, or its links.
+type part int
+
+const (
+	ofProcess part = iota
+	ofLinks
+)
+
+// parts are what a kind of fault needs for itself. What a stopped instance was
+// about to send must not be held up on its way too: together that is more than the
+// quarantine allows for.
+func (k Kind) parts() []part {
+	switch {
+	case k == StopMidway:
+		return []part{ofProcess, ofLinks}
+	case k.ofLinks():
+		return []part{ofLinks}
+	default:
+		return []part{ofProcess}
+	}
+}
+
+// take reserves what a fault needs of the instance; false: another one has it.
+func (in *instance) take(k Kind) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.busy {
+	if slices.ContainsFunc(k.parts(), func(p part) bool { return in.busy[p] }) {
 		return false
 	}
-	in.busy = true
+	for _, p := range k.parts() {
+		in.busy[p] = true
+	}
+	if k.ofLinks() {
+		in.links++
+	}
 	return true
 }
 
-func (in *instance) leave() {
+func (in *instance) leave(k Kind) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.busy = false
+	for _, p := range k.parts() {
+		in.busy[p] = false
+	}
+}
+
+// linked counts the faults of links so far, and tells whether there is one now.
+func (in *instance) linked() (n int, busy bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.links, in.busy[ofLinks]
 }
 
 // crashes looks for what no life of the instance may have written.

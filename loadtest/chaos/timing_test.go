@@ -95,3 +95,25 @@ func TestNoEffectIsStaleWithinTheQuarantine(t *testing.T) {
 		t.Error(bad)
 	}
 }
+
+// TestAHandOverLeavesNothingOnTheWire: what an instance has sent before it is told to
+// stop in order may still be on its way when it has exited. Its successor must not
+// act before that has arrived.
+func TestAHandOverLeavesNothingOnTheWire(t *testing.T) {
+	cfg := config(t)
+	cfg.Churning = -1
+	for i := range 3 {
+		at := time.Duration(8*i) * time.Second
+		cfg.Schedule = append(cfg.Schedule,
+			chaos.Fault{At: at, Kind: chaos.Hold, Of: chaos.CommandsOnly, Target: i, For: chaos.MostHold},
+			chaos.Fault{At: at + 400*time.Millisecond, Kind: chaos.Drain, Target: i, For: 2 * time.Second},
+		)
+	}
+	rep := run(t, cfg)
+	if bad := rep.Failure(); bad != "" {
+		t.Error(bad)
+	}
+	if k := rep.Kinds[chaos.Drain]; k == nil || k.Moved == 0 {
+		t.Error("nothing was handed over")
+	}
+}
