@@ -18,6 +18,38 @@ func slow(pause string) edit {
 `}
 }
 
+// windows are pauses where a crash, a stop or the next owner comes between two
+// things that belong together; each is as long as what is under way may take.
+var windows = map[string]edit{
+	"after a claim is acknowledged": {"shard/executor.go", `		if err == nil {
+			raise(&e.written, seq)
+`, `		if err == nil {
+			if state == Held {
+				time.Sleep(200*time.Millisecond)
+			}
+			raise(&e.written, seq)
+`},
+	"after an append is acknowledged": {"scheduler/effects.go", `	t.appended()
+`, `	time.Sleep(200*time.Millisecond)
+	t.appended()
+`},
+	"after the last check": slow("200*time.Millisecond"),
+	"between the release and the end of the consumer": {"scheduler/natsjs/consumer.go", `	err = js.DeleteConsumer(ctx, stream, a.consumer)
+`, `	time.Sleep(200*time.Millisecond)
+	err = js.DeleteConsumer(ctx, stream, a.consumer)
+`},
+	"before an event is acknowledged": {"scheduler/worker.go", `	if err := w.carryOut(ctx, dec, c); err != nil {
+		return err
+	}
+	d.Ack()
+`, `	if err := w.carryOut(ctx, dec, c); err != nil {
+		return err
+	}
+	time.Sleep(200*time.Millisecond)
+	d.Ack()
+`},
+}
+
 // patient makes the quarantine longer, so that it differs from the time that a
 // take-over takes anyway by more than a busy machine adds.
 var patient = edit{"shard/holdings_config.go", "set(&c.Quarantine, 2300*time.Millisecond)", "set(&c.Quarantine, 4*time.Second)"}
@@ -115,5 +147,22 @@ func TestAHandOverLeavesNothingOnTheWire(t *testing.T) {
 	}
 	if k := rep.Kinds[chaos.Drain]; k == nil || k.Moved == 0 {
 		t.Error("nothing was handed over")
+	}
+}
+
+// TestNothingHappensInTheWindowsThatMatter lets instances crash, stop and leave while
+// each of the windows is open most of the time.
+func TestNothingHappensInTheWindowsThatMatter(t *testing.T) {
+	for name, pause := range windows {
+		t.Run(name, func(t *testing.T) {
+			cfg := config(t)
+			cfg.Binary = mutant(t, pause)
+			cfg.Seed, cfg.Lattices, cfg.Churning = 3, 9, -1
+			cfg.Duration, cfg.Pause, cfg.Longest = 8*time.Second, 600*time.Millisecond, 3*time.Second
+			cfg.Kinds = []chaos.Kind{chaos.Kill, chaos.Stop, chaos.StopMidway, chaos.Drain, chaos.Hold, chaos.Cut}
+			if bad := run(t, cfg).Failure(); bad != "" {
+				t.Error(bad)
+			}
+		})
 	}
 }
