@@ -128,9 +128,9 @@ var mutations = []struct {
 	},
 	{
 		name: "a command is sent twice",
-		edits: []edit{{"scheduler/effects.go", `	r := w.s.deps.Hosts.Send(sctx, w.claim, cmd)
-`, `	w.s.deps.Hosts.Send(sctx, w.claim, cmd)
-	r := w.s.deps.Hosts.Send(sctx, w.claim, cmd)
+		edits: []edit{{"scheduler/effects.go", `	r := w.s.deps.Hosts.Send(sctx, claim, cmd)
+`, `	w.s.deps.Hosts.Send(sctx, claim, cmd)
+	r := w.s.deps.Hosts.Send(sctx, claim, cmd)
 `}},
 		by: "I2: ",
 	},

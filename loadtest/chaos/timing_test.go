@@ -12,9 +12,9 @@ import (
 
 // slow puts a pause between the last check before an effect and the effect.
 func slow(pause string) edit {
-	return edit{"scheduler/effects.go", `	sctx, span := w.s.startSend(ctx, w.claim, cmd)
+	return edit{"scheduler/effects.go", `	sctx, span := w.s.startSend(ctx, claim, cmd)
 `, `	time.Sleep(` + pause + `)
-	sctx, span := w.s.startSend(ctx, w.claim, cmd)
+	sctx, span := w.s.startSend(ctx, claim, cmd)
 `}
 }
 
