@@ -34,7 +34,7 @@ const given = 5 * time.Second
 
 // Most that may be under way at once (I8).
 const (
-	mostRequests = 25 // to the API of JetStream by one connection within a second, per lattice
+	mostRequests = 40 // to the API of JetStream by one connection within a second, per lattice
 	mostViews    = 5  // within joinPause
 	// joinPause gathers members that join, rampPause lies between two steps of
 	// giving them their share.
@@ -447,21 +447,22 @@ func herdOfViews(views []shard.View, at []time.Time) (bad []string) {
 			continue // one was replaced before it was read
 		}
 		joins := slices.ContainsFunc(v.Members, func(m shard.ViewMember) bool { _, was := before.Member(m.ID); return !was })
-		steps := v.Ramp != nil && (before.Ramp == nil || before.Ramp.Step != v.Ramp.Step)
+		begins := v.Ramp != nil && (before.Ramp == nil || before.Ramp.Step > v.Ramp.Step)
+		steps := v.Ramp != nil && before.Ramp != nil && before.Ramp.Step < v.Ramp.Step
 		switch {
-		case slices.Equal(v.Members, before.Members) && (v.Ramp == nil) == (before.Ramp == nil) && !steps:
+		case slices.Equal(v.Members, before.Members) && (v.Ramp == nil) == (before.Ramp == nil) && !begins && !steps:
 			bad = append(bad, fmt.Sprintf("I8: view %d (%s) of %s changes nothing", v.Rev, v.Cause, v.Proposer))
 		case v.Ramp == nil:
 			// There was nobody to take from, so nothing has to wait; or the end of a ramp.
 		case joins && !joined.IsZero() && at[i].Sub(joined) < joinPause:
 			bad = append(bad, fmt.Sprintf("I8: view %d (%s) lets members in %v after the last that did", v.Rev, v.Cause, at[i].Sub(joined)))
-		case steps && !joins && !stepped.IsZero() && at[i].Sub(stepped) < rampPause:
+		case steps && !stepped.IsZero() && at[i].Sub(stepped) < rampPause:
 			bad = append(bad, fmt.Sprintf("I8: view %d (%s) moves lattices to who joined %v after the last that did", v.Rev, v.Cause, at[i].Sub(stepped)))
 		}
 		if joins {
 			joined = at[i]
 		}
-		if steps {
+		if begins || steps {
 			stepped = at[i]
 		}
 	}

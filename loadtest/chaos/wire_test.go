@@ -21,14 +21,15 @@ func TestViewsAreFewAndEachHasAReason(t *testing.T) {
 		views []seen
 		want  []string
 	}{
-		"one joins and gets its share": {views: []seen{{0, "ab", 0}, {10, "abc", 1}, {15, "abc", 2}, {20, "abc", 3}, {25, "abc", 4}, {30, "abc", 0}}},
-		"two join together":            {views: []seen{{0, "ab", 0}, {10, "abcd", 1}}},
-		"two join one by one":          {views: []seen{{0, "ab", 0}, {10, "abc", 1}, {12.9, "abcd", 1}}, want: []string{"lets members in"}},
-		"two join into an empty fleet": {views: []seen{{0, "a", 0}, {0.2, "ab", 0}}},
-		"the share comes too fast":     {views: []seen{{0, "ab", 0}, {10, "abc", 1}, {14, "abc", 2}}, want: []string{"moves lattices"}},
-		"nothing changes":              {views: []seen{{0, "ab", 0}, {10, "ab", 0}}, want: []string{"changes nothing"}},
-		"one after the other is lost":  {views: []seen{{0, "abcd", 0}, {10, "abc", 0}, {10.3, "ab", 0}, {10.6, "a", 0}}},
-		"too many":                     {views: []seen{{0, "a", 0}, {10, "ab", 0}, {10.3, "a", 0}, {10.6, "ab", 0}, {11, "a", 0}, {12, "ab", 0}, {12.9, "a", 0}}, want: []string{"6 views within 3s"}},
+		"one joins and gets its share":   {views: []seen{{0, "ab", 0}, {10, "abc", 1}, {15, "abc", 2}, {20, "abc", 3}, {25, "abc", 4}, {30, "abc", 0}}},
+		"two join together":              {views: []seen{{0, "ab", 0}, {10, "abcd", 1}}},
+		"two join one by one":            {views: []seen{{0, "ab", 0}, {10, "abc", 1}, {12.9, "abcd", 1}}, want: []string{"lets members in"}},
+		"two join into an empty fleet":   {views: []seen{{0, "a", 0}, {0.2, "ab", 0}}},
+		"the share comes too fast":       {views: []seen{{0, "ab", 0}, {10, "abc", 1}, {14, "abc", 2}}, want: []string{"moves lattices"}},
+		"one is back before it was gone": {views: []seen{{0, "ab", 0}, {10, "abc", 1}, {15, "abc", 2}, {16, "abc", 0}, {17, "abc", 1}, {22, "abc", 2}}},
+		"nothing changes":                {views: []seen{{0, "ab", 0}, {10, "ab", 0}}, want: []string{"changes nothing"}},
+		"one after the other is lost":    {views: []seen{{0, "abcd", 0}, {10, "abc", 0}, {10.3, "ab", 0}, {10.6, "a", 0}}},
+		"too many":                       {views: []seen{{0, "a", 0}, {10, "ab", 0}, {10.3, "a", 0}, {10.6, "ab", 0}, {11, "a", 0}, {12, "ab", 0}, {12.9, "a", 0}}, want: []string{"6 views within 3s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
