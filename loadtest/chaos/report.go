@@ -58,7 +58,7 @@ type Report struct {
 	Moved, Least, Partitions int
 	// InFlight is the most claims of one instance that were on their way at once,
 	// ViewsAtOnce the most views within 3 s, Requests the most requests of one
-	// connection to the API of JetStream within a second.
+	// connection to the API of JetStream within a second, but for reading messages.
 	InFlight, ViewsAtOnce, Requests int
 	// Covered is how long after the last fault every lattice reacted, Rested how
 	// long until everything was at rest.

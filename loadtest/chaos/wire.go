@@ -34,7 +34,7 @@ const given = 5 * time.Second
 
 // Most that may be under way at once (I8).
 const (
-	mostRequests = 40 // to the API of JetStream by one connection within a second, per lattice
+	mostRequests = 10 // to the API of JetStream by one connection within a second, per lattice
 	mostViews    = 5  // within joinPause
 	// joinPause gathers members that join, rampPause lies between two steps of
 	// giving them their share.
@@ -129,6 +129,14 @@ func (w *Wire) dropped() (bad []string) {
 	return bad
 }
 
+// reads tells requests for messages from those that make the API work: of the
+// former there are as many as messages.
+func reads(api string) bool {
+	return slices.ContainsFunc([]string{".CONSUMER.MSG.NEXT.", ".STREAM.MSG.GET.", ".DIRECT.GET."}, func(of string) bool {
+		return strings.HasPrefix(api, apiSubject+of)
+	})
+}
+
 // held finds an answered claim by its epoch.
 func (w *Wire) held(k shard.Key, epoch uint64) (shard.Record, bool) {
 	w.mu.Lock()
@@ -157,8 +165,8 @@ func (w *Wire) take(m *nats.Msg, now time.Time) {
 			}
 		}
 	case strings.HasPrefix(s, apiSubject+"."):
-		// A pull is no work of the API, and each connection has an inbox of its own.
-		if from := strings.Split(m.Reply, "."); len(from) > 1 && !strings.HasPrefix(s, apiSubject+".CONSUMER.MSG.NEXT.") {
+		// Each connection has an inbox of its own.
+		if from := strings.Split(m.Reply, "."); len(from) > 1 && !reads(s) {
 			w.requests[from[1]] = append(w.requests[from[1]], now)
 		}
 	case strings.HasPrefix(s, natskv.DefaultBeats+"."):
@@ -416,7 +424,8 @@ func (w *Wire) inFlight() (most int, when time.Duration) {
 	return most, when
 }
 
-// requestRate is the most requests of one connection to the API within a second.
+// requestRate is the most requests of one connection to the API within a second,
+// without those for messages.
 func (w *Wire) requestRate() (most int) {
 	for _, at := range w.requests {
 		most = max(most, crowd(at, time.Second))
