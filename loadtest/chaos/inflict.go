@@ -107,10 +107,11 @@ func (r *runner) hurtInstance(ctx context.Context, in *instance, f Fault) {
 			return
 		}
 		in.signal(syscall.SIGSTOP)
+		// Nothing is decided about the component while the command is in doubt.
 		for _, s := range r.sites {
 			if c, ok := r.ledger.Head(s.key); ok && string(c.Record.Owner) == in.id {
 				for _, h := range s.sim.Hosts() {
-					_ = h.RemoveComponent(componentID) // or a probe has
+					_ = h.RemoveProvider(providerID) // one of them has it
 				}
 			}
 		}
