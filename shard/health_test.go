@@ -20,7 +20,7 @@ func (r *rig) lone(id shard.MemberID, ledger func(shard.Ledger) shard.Ledger) (*
 	if ledger != nil {
 		ports.Ledger = ledger(over)
 	}
-	f, err := shard.New(ports, shard.FleetConfig{Instance: id})
+	f, err := shard.New(ports, shard.FleetConfig{Instance: id, NewIncarnation: r.life(id)})
 	if err != nil {
 		r.t.Fatal(err)
 	}
