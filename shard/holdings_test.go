@@ -560,6 +560,49 @@ func TestAClaimWithoutOwnerIsReleasedWithoutTheBackOffOfOwning(t *testing.T) {
 	}
 }
 
+func TestTheOwnersPauseDoublesUntilOneRecovers(t *testing.T) {
+	t.Parallel()
+	now, seq := time.Unix(1000, 0), uint64(0)
+	h := one(shard.HoldingsConfig{}, shard.Standing{}, "t.l")
+	h.Heads(now, nil, true)
+	// fails waits for the claim, has its owner fail, and tells how long the wait was.
+	fails := func(recovered bool) time.Duration {
+		t.Helper()
+		from := now
+		for {
+			acts, next := h.Step(now)
+			if len(acts) == 0 {
+				now = next
+				continue
+			}
+			if acts[0].Kind != shard.DoAcquire {
+				t.Fatalf("actions %+v", acts)
+			}
+			waited := now.Sub(from)
+			seq++
+			h.Claimed(now, "t.l", acts[0], seq, nil, shard.Head{})
+			h.Step(now)
+			if recovered {
+				h.Recovered("t.l", seq)
+			}
+			h.Returned(now, "t.l", seq, errors.New("failed"))
+			return waited
+		}
+	}
+	within := func(got, most time.Duration) {
+		t.Helper()
+		if got < most/2 || got > most {
+			t.Errorf("claimed again after %s, want %s to %s", got, most/2, most)
+		}
+	}
+	fails(false)
+	for _, most := range []time.Duration{100, 200, 400, 800, 1600, 3200, 5000, 5000} {
+		within(fails(false), most*time.Millisecond)
+	}
+	within(fails(true), 5*time.Second)
+	within(fails(false), 100*time.Millisecond)
+}
+
 func TestGivingUpIsPacedAndASlowKeyHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)

@@ -496,6 +496,21 @@ func TestAViewOfANewerSchemaIsNotTouched(t *testing.T) {
 	}
 }
 
+func TestAHolderByAViewThatHasNotArrivedCountsAsLiving(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b")
+	w.view("a", "b")
+	head := func(view uint64) shard.Head {
+		return shard.Head{Key: "t.l", Seq: 1, Record: shard.Record{Owner: "new", Incarnation: "new-1", State: shard.Held, View: view}}
+	}
+	if !w.r.Standing(w.now, head(w.r.View().Rev+1)).Alive {
+		t.Error("a holder that acts by a newer view is given no time")
+	}
+	if w.r.Standing(w.now, head(w.r.View().Rev)).Alive {
+		t.Error("a holder that is not in its own view counts as living")
+	}
+}
+
 func TestExclusionIsNoticed(t *testing.T) {
 	t.Parallel()
 	w := newWatch(t, "a", "a", "b")
