@@ -39,8 +39,8 @@ func (c Claim) MayAct() error {
 	return c.guard.mayAct(c.EffectsAfter)
 }
 
-// Recovered tells that the owner has loaded its state and acts. Acquisition of
-// further keys is paced by it. Calling it again is harmless.
+// Recovered tells that the owner has loaded its state and acts: the pause after its
+// next failure is the shortest again. Calling it again is harmless.
 func (c Claim) Recovered() {
 	if c.guard != nil && c.guard.recovered.CompareAndSwap(false, true) && c.guard.onRecovered != nil {
 		c.guard.onRecovered()

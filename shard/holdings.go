@@ -79,7 +79,6 @@ type lane struct {
 	after      time.Time // until when effects of earlier owners, or our last ones, may arrive
 	running    bool      // own was started and has not returned
 	releasing  bool
-	counted    bool // counts against MaxRecovering
 	since      time.Time
 	failures   int
 	notBefore  time.Time
@@ -111,15 +110,14 @@ type Holdings struct {
 	blocked []*lane // wanted, but over a limit; oldest first
 	wakes   wakeHeap
 
-	acquiring  int
-	recovering int
-	yields     int
-	counts     [Fenced + 1]int
-	queue      []*lane                   // to be given up, over the limit; oldest first
-	progress   map[Incarnation]time.Time // when a holder last released something, by the clock of seen
-	tokens     float64
-	filled     time.Time
-	nextPass   time.Time
+	acquiring int
+	yields    int
+	counts    [Fenced + 1]int
+	queue     []*lane                   // to be given up, over the limit; oldest first
+	progress  map[Incarnation]time.Time // when a holder last released something, by the clock of seen
+	tokens    float64
+	filled    time.Time
+	nextPass  time.Time
 
 	paused   bool // nothing is begun
 	pausedAt time.Time
@@ -272,9 +270,6 @@ func (h *Holdings) Claimed(now time.Time, k Key, a Action, seq uint64, err error
 		l.headAt = now
 	}
 	h.set(l, Recovering)
-	l.counted = true
-	h.recovering++
-	h.wakeAt(l, now.Add(h.cfg.RecoverLimit))
 }
 
 // reread takes what was read after a refused write. A head older than what was
@@ -300,7 +295,6 @@ func (h *Holdings) Recovered(k Key, epoch uint64) {
 	}
 	h.set(l, Active)
 	l.failures = 0
-	h.uncount(l)
 }
 
 // Returned reports that own has returned.
@@ -310,7 +304,6 @@ func (h *Holdings) Returned(now time.Time, k Key, epoch uint64, err error) {
 		return
 	}
 	l.running = false
-	h.uncount(l)
 	h.touch(l)
 	if errors.Is(err, ErrUnderWay) {
 		l.after = latest(l.after, now.Add(h.cfg.Quarantine))
@@ -442,13 +435,6 @@ func (h *Holdings) Drained() bool {
 		}
 	}
 	return true
-}
-
-func (h *Holdings) uncount(l *lane) {
-	if l.counted {
-		l.counted = false
-		h.recovering--
-	}
 }
 
 // failed sets the back-off of a lane.

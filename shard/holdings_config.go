@@ -9,11 +9,6 @@ type HoldingsConfig struct {
 	Parallel int
 	// Rate is the most claims begun per second, with bursts of Parallel; default 5000.
 	Rate float64
-	// MaxRecovering is the most keys that are claimed but have not recovered yet,
-	// each counted for at most RecoverLimit; 0: no limit.
-	MaxRecovering int
-	// RecoverLimit ends a key's recovery as far as counting goes; default 5 s.
-	RecoverLimit time.Duration
 	// HandOff is how long a living holder's release is awaited before its claim is
 	// taken over, not counting pauses; default 5 s. It must exceed the time an owner needs to stop.
 	HandOff time.Duration
@@ -55,7 +50,6 @@ func (c HoldingsConfig) WithDefaults() HoldingsConfig {
 		c.MaxStopping = 64
 	}
 	set(&c.StopSlot, time.Second)
-	set(&c.RecoverLimit, 5*time.Second)
 	set(&c.HandOff, 5*time.Second)
 	set(&c.Quarantine, 2300*time.Millisecond)
 	set(&c.Settle, 500*time.Millisecond)

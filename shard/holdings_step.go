@@ -94,9 +94,6 @@ func (h *Holdings) evaluate(now time.Time, l *lane) []Action {
 		if !wanted {
 			return h.yield(now, l)
 		}
-		if l.state == Recovering && l.counted && now.Sub(l.since) >= h.cfg.RecoverLimit {
-			h.uncount(l)
-		}
 	case Stopping:
 		ownRelease := l.releasing && l.head.Record.Incarnation == h.self && l.head.Record.State == Released
 		if (h.halted || l.head.Seq > l.epoch) && !ownRelease {
@@ -210,7 +207,6 @@ func (h *Holdings) yield(now time.Time, l *lane) []Action {
 		}
 		return nil
 	}
-	h.uncount(l)
 	h.set(l, Stopping)
 	l.yielding, l.yieldFrom = true, now
 	h.yields++
@@ -236,7 +232,6 @@ func (h *Holdings) release(now time.Time, l *lane) []Action {
 
 // fence drops a claim that is lost. The epoch stays known until own has returned.
 func (h *Holdings) fence(l *lane) []Action {
-	h.uncount(l)
 	l.releasing = false
 	l.after = time.Time{}
 	if !l.running {
@@ -251,9 +246,6 @@ func (h *Holdings) fence(l *lane) []Action {
 
 // room reports whether another claim may be begun.
 func (h *Holdings) room() bool {
-	if h.cfg.MaxRecovering > 0 && h.recovering+h.acquiring >= h.cfg.MaxRecovering {
-		return false
-	}
 	return h.acquiring < h.cfg.Parallel && h.tokens >= 1
 }
 
