@@ -219,7 +219,7 @@ func (r *Roster) rank(now time.Time) int {
 	if !mine {
 		// Not all of them may have been heard yet.
 		for _, m := range r.view.Members {
-			if !r.dead(now, m) && !r.heard[m.Incarnation].beat.Unhealthy {
+			if !r.dead(now, m) {
 				n++
 			}
 		}
