@@ -424,6 +424,29 @@ func TestALivingHolderIsAwaitedAndASilentOneIsNot(t *testing.T) {
 	}
 }
 
+func TestTheDeathOfAHolderIsNoticedWithoutBeingTold(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1000, 0)
+	now, alive := start, true
+	h := shard.NewHoldings("me-1", func(shard.Key) bool { return true },
+		func(shard.Head) shard.Standing { return shard.Standing{Alive: alive} }, shard.HoldingsConfig{HandOff: time.Hour})
+	h.Registry([]shard.KeyChange{{Key: "t.l"}}, true)
+	h.Heads(now, []shard.Head{foreign("t.l", 5, shard.Held, 0)}, true)
+	h.Step(now)
+	alive = false // nothing tells
+	for now.Sub(start) < time.Minute {
+		acts, next := h.Step(now)
+		if len(acts) > 0 {
+			if got := now.Sub(start); got > 5*time.Second || acts[0].Kind != shard.DoAcquire {
+				t.Errorf("%+v after %s", acts[0], got)
+			}
+			return
+		}
+		now = next
+	}
+	t.Error("never claimed")
+}
+
 func TestAWaitForALivingHolderBeginsAnewWhenTheKeyIsWantedAgain(t *testing.T) {
 	t.Parallel()
 	for name, back := range map[string]func(h *shard.Holdings, now time.Time, want *bool){

@@ -242,6 +242,14 @@ func TestAnUnhealthyInstanceNeitherSuspectsNorProposes(t *testing.T) {
 	if p, _ := w.run(time.Minute); p != nil || len(w.r.Suspects(w.now)) != 0 {
 		t.Fatal("proposed or suspected while unhealthy")
 	}
+	// Nor does it let anybody in.
+	w.rev++
+	w.r.Records(w.now, []shard.MemberChange{{Member: member("d", 1), Rev: w.rev}}, false)
+	w.fleet = append(w.fleet, "d")
+	if p, _ := w.run(time.Minute); p != nil {
+		t.Fatalf("proposed while unhealthy: %s", p.View.Cause)
+	}
+	w.quiet["d"] = true
 	w.r.Health(w.now, true)
 	if p, _ := w.run(2900 * time.Millisecond); p != nil || len(w.r.Suspects(w.now)) != 0 {
 		t.Error("suspects somebody at once after having been deaf")
