@@ -17,6 +17,8 @@
 //	    first is silent), nobody else's work touched; while nothing is broken, none
 //	    that asks for what is so already
 //	I3  every lattice has a living owner soon after the last fault
+//	I4  no event that was stored is lost; where NATS is spared, hosts say so rarely
+//	    how they are that a lattice whose event was lost counts as without an owner
 //	I5  no event is acknowledged before its commands are stored
 //	I6  nothing moves but by an agreed view, and then no more than must;
 //	    nothing at all when only NATS or hosts suffer; no instance is given up but

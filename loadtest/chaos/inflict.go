@@ -43,7 +43,7 @@ func (r *runner) happen(ctx context.Context, f Fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done = append(r.done, d)
-	if f.Kind.ofNATS() {
+	if f.Kind.OfNATS() {
 		r.lastNATS = d.to
 	}
 }

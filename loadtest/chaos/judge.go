@@ -149,7 +149,7 @@ func undisturbed(done []happened, t time.Time) bool {
 // replaced at once.
 func blindAt(done []happened, t time.Time) bool {
 	return slices.ContainsFunc(done, func(d happened) bool {
-		return d.Kind.ofNATS() && !t.Before(d.from) && t.Before(d.to.Add(blindness))
+		return d.Kind.OfNATS() && !t.Before(d.from) && t.Before(d.to.Add(blindness))
 	})
 }
 

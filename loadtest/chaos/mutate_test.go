@@ -72,6 +72,8 @@ var mutations = []struct {
 	kinds []chaos.Kind
 	// schedule, when not nil, is carried out instead of one drawn from the kinds.
 	schedule chaos.Schedule
+	// heartbeat of the hosts; the default of runs unless given.
+	heartbeat time.Duration
 }{
 	{
 		name: "the fence is dropped",
@@ -135,6 +137,20 @@ var mutations = []struct {
 		by: "I2: ",
 	},
 	{
+		name: "an event in twenty is lost",
+		edits: []edit{{"scheduler/worker.go", `	dec := w.state.Event(d.Data, now)
+`, `	if w.s.Stats.Events.Load()%20 == 0 {
+		d.Ack()
+		return nil
+	}
+	dec := w.state.Event(d.Data, now)
+`}},
+		by: "I3: ",
+		// Nothing else is wrong, so nothing else can be the reason.
+		schedule:  chaos.Schedule{},
+		heartbeat: 30 * time.Second,
+	},
+	{
 		// In a fleet that makes more of it than it has to: the same, but for the
 		// mutation, does no harm.
 		name:     "the quarantine is removed",
@@ -151,7 +167,7 @@ func TestEveryMutationIsFoundOut(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			cfg := config(t)
 			cfg.Binary = mutant(t, m.edits...)
-			cfg.Seed, cfg.Churning, cfg.Schedule = 1, -1, m.schedule
+			cfg.Seed, cfg.Churning, cfg.Schedule, cfg.Heartbeat = 1, -1, m.schedule, m.heartbeat
 			cfg.Duration, cfg.Pause, cfg.Longest = 3*time.Second, time.Second, 2*time.Second
 			if cfg.Kinds = m.kinds; cfg.Kinds == nil {
 				cfg.Kinds = []chaos.Kind{chaos.Kill, chaos.Drain}

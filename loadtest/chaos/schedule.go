@@ -73,8 +73,8 @@ func Kinds() []Kind {
 
 func known(k Kind) bool { return slices.Contains(Kinds(), k) }
 
-// ofNATS tells the faults that only NATS suffers from.
-func (k Kind) ofNATS() bool {
+// OfNATS tells the faults that only NATS suffers from.
+func (k Kind) OfNATS() bool {
 	return k == NATSKill || k == NATSRestart || k == NATSStop || k == NATSAll
 }
 
@@ -157,9 +157,9 @@ func NewSchedule(c Config) Schedule {
 		if f.Kind.ofLinks() {
 			f.Of = Connection(r.IntN(3))
 		}
-		if f.Kind.ofNATS() && c.Servers > 1 {
+		if f.Kind.OfNATS() && c.Servers > 1 {
 			f.Target = r.IntN(c.Servers + 1)
-		} else if f.Kind.ofNATS() {
+		} else if f.Kind.OfNATS() {
 			f.Target = 0
 		}
 		switch f.Kind {
