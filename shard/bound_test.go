@@ -17,7 +17,7 @@ import (
 // is returned. Effects flow all the time from strike on, which ends a's life, or its
 // being heard.
 func tardy(t *testing.T, hold time.Duration, appends bool, strike func(r *rig, a, b *shardtest.Link)) []string {
-	r := newRig(t, 4)
+	r := newRig(t, 3)
 	hosts, armed := shardtest.NewEffects(), make(chan struct{})
 	run := func(id shard.MemberID, hold time.Duration) (*shardtest.Link, func()) {
 		link := r.w.Link()
@@ -99,7 +99,7 @@ func TestEffectsUnderWayArriveBeforeThoseOfTheSuccessor(t *testing.T) {
 			t.Parallel()
 			// Beats are up to 300 ms apart, probes of the ledger 250 ms.
 			late := 0
-			for phase := time.Duration(0); phase < 550*ms; phase += 55 * ms {
+			for phase := time.Duration(0); phase < 550*ms; phase += 110 * ms {
 				for _, hold := range []time.Duration{tc.within, tc.beyond} {
 					synctest.Test(t, func(t *testing.T) {
 						s := tardy(t, hold, tc.appends, func(r *rig, a, b *shardtest.Link) {

@@ -14,7 +14,7 @@ import (
 	"wadm/shard/shardtest"
 )
 
-var chaosSeeds = flag.Int("chaos.seeds", 5, "how many schedules of faults to run")
+var chaosSeeds = flag.Int("chaos.seeds", 4, "how many schedules of faults to run")
 
 // TestChaos runs fleets under schedules of faults drawn from a seed; fake time
 // makes a schedule repeatable. After the last fault every key has its one owner
