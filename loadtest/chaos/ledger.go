@@ -255,6 +255,7 @@ func followStream(ctx context.Context, js jetstream.JetStream, stream string, su
 		err := func() error {
 			cons, err := js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
 				FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: last + 1,
+				MaxResetAttempts: 1, // inside Next the client would try for ever, whatever ctx says
 			})
 			if err != nil {
 				return err

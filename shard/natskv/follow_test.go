@@ -46,7 +46,7 @@ func TestSubscriptionsEndWhileNATSIsSilent(t *testing.T) {
 					end(cancel, s.JetStream().Conn().Close)
 					began := time.Now()
 					select {
-					case <-done:
+					case <-done: //nolint:errcheck // only that it ends counts
 						// The client may try for the store's timeout to tell the server.
 						if d := time.Since(began); d > 5*time.Second {
 							t.Errorf("ended after %s", d)
