@@ -55,28 +55,40 @@ func ownOneByOne(t *testing.T, p *ports, l scheduler.Ledger, epoch uint64) (done
 // newer owner may act, of which this one has not heard.
 func TestACommandThatHadToWaitLeavesOnlyUnderAConfirmedClaim(t *testing.T) {
 	t.Parallel()
+	fenced := func(context.Context) error { return scheduler.ErrFenced }
+	slow := func(d time.Duration) func(context.Context) error {
+		return func(context.Context) error { time.Sleep(d); return nil }
+	}
 	for _, c := range []struct {
-		name    string
-		wait    time.Duration
-		confirm func(context.Context) error
-		// sends and confirms are what has happened after ten seconds.
+		name string
+		// answer is how long the answer to an append takes, wait how long the first
+		// command holds up the others.
+		answer, wait time.Duration
+		confirm      func(context.Context) error
+		// sends and confirms are what has happened after ten seconds; -1: any number.
 		sends, confirms int
 		end             error
 	}{
-		{"it did not wait", 100 * time.Millisecond, nil, 3, 0, nil},
-		{"the claim is the newest", 300 * time.Millisecond, nil, 3, 1, nil},
-		{"there is a newer claim", 300 * time.Millisecond, func(context.Context) error { return scheduler.ErrFenced }, 1, 1, scheduler.ErrFenced},
+		{"it did not wait", 0, 100 * time.Millisecond, nil, 3, 0, nil},
+		{"the claim is the newest", 0, 300 * time.Millisecond, nil, 3, 1, nil},
+		{"there is a newer claim", 0, 300 * time.Millisecond, fenced, 1, 1, scheduler.ErrFenced},
+		{"the answer came late", 900 * time.Millisecond, 0, nil, 3, 1, nil},
+		{"a newer claim was made before the answer", 900 * time.Millisecond, 0, fenced, 0, 1, scheduler.ErrFenced},
+		// One confirmation is no fresher than its beginning either.
+		{"confirmations are slow", 900 * time.Millisecond, 0, slow(900 * time.Millisecond), 3, 3, nil},
+		{"confirmations are too slow", 900 * time.Millisecond, 0, slow(1100 * time.Millisecond), 0, -1, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := behind(func() { time.Sleep(c.wait) })
+				p.append = func([]lattice.Command) error { time.Sleep(c.answer); return nil }
 				p.confirm = c.confirm
 				done, cancel := ownOneByOne(t, p, p, 7)
 				defer cancel()
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
-				if s, n := p.count("send"), p.count("confirm"); s != c.sends || n != c.confirms {
+				if s, n := p.count("send"), p.count("confirm"); s != c.sends || c.confirms >= 0 && n != c.confirms {
 					t.Errorf("%d sent, %d confirmations; want %d, %d: %v", s, n, c.sends, c.confirms, p.calls)
 				}
 				cancel()

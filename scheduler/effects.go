@@ -59,6 +59,7 @@ func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) e
 	defer t.end()
 	// Before they are stored: an append that is cut off may have stored them too.
 	w.unsent.add(cmds)
+	began := time.Since(w.begun)
 	err := w.s.deps.Ledger.Append(t.ctx, w.claim, cmds)
 	if errors.Is(err, ErrTooLarge) {
 		t.failed(err)
@@ -69,7 +70,7 @@ func (w *worker) command(ctx context.Context, cmds []lattice.Command, c cause) e
 		return fmt.Errorf("append commands: %w", err)
 	}
 	t.appended()
-	w.proven.Store(int64(time.Since(w.begun)))
+	w.proven.Store(int64(began))
 	w.s.Stats.Commands.Add(uint64(len(cmds)))
 	for _, cmd := range cmds {
 		w.log.Info("command", "command", cmd.ID, "kind", cmd.Kind, "target", cmd.Target(), "count", cmd.Count,
@@ -101,20 +102,22 @@ func (w *worker) commandEach(ctx context.Context, cmds []lattice.Command, c caus
 }
 
 const (
-	// fresh is how old the ledger's word may be that the claim is the newest when a
-	// command leaves: half of what a successor that took over from an owner it could
-	// not hear leaves that one's last commands. The way to the host has the rest.
+	// fresh is how long ago the write may have begun that showed the claim to be the
+	// newest when a command leaves: half of what a successor that took over from an
+	// owner it could not hear leaves that one's last commands. The way to the host has
+	// the rest.
 	fresh = 250 * time.Millisecond
-	// confirmTimeout is how long the ledger may take to give its word again. By then
-	// the owner does not trust itself either.
+	// confirmTimeout is how long the ledger may take to give its word again. A slow
+	// one leaves the way to the host less, or nothing; were what it says too old as
+	// well, no command would ever leave. By then the owner does not trust itself either.
 	confirmTimeout = time.Second
 )
 
 // mayAct is nil, or why no command may leave now. A claim's health does not tell
 // that there is a newer claim, only that there would be word of it; the ledger
 // refuses a write from that moment on. So a command that could not leave right
-// after its append, because it waited behind silent hosts or is asked for again,
-// has the claim confirmed first.
+// after its append began, because the answer came late, or it waited behind silent
+// hosts, or is asked for again, has the claim confirmed first.
 func (w *worker) mayAct(ctx context.Context) error {
 	if err := w.claim.MayAct(); err != nil {
 		return err
@@ -125,11 +128,15 @@ func (w *worker) mayAct(ctx context.Context) error {
 	_, err, _ := w.confirm.Do("", func() (any, error) {
 		limited, cancel := context.WithTimeout(ctx, confirmTimeout)
 		defer cancel()
-		err := w.s.deps.Ledger.Confirm(limited, w.claim)
-		if err == nil {
-			w.proven.Store(int64(time.Since(w.begun)))
+		began := time.Since(w.begun)
+		if err := w.s.deps.Ledger.Confirm(limited, w.claim); err != nil {
+			return nil, err
 		}
-		return nil, err
+		w.proven.Store(int64(began))
+		if took := time.Since(w.begun) - began; took >= confirmTimeout {
+			return nil, fmt.Errorf("claim confirmed too late: after %v", took)
+		}
+		return nil, nil
 	})
 	if errors.Is(err, ErrFenced) {
 		w.end(err)

@@ -57,8 +57,9 @@ type worker struct {
 	sent map[string]sentCommand
 	// unsent are the commands that are stored, or being stored, and have not left.
 	unsent unsent
-	// proven is when the ledger last took something under the claim, in nanoseconds
-	// since begun. Commands that find it too long ago have it confirmed together.
+	// proven is when the newest write began that the ledger took under the claim, in
+	// nanoseconds since begun: when it was taken is not known, and its answer may come
+	// long after a newer claim. Commands that find it too long ago have it confirmed together.
 	proven  atomic.Int64
 	confirm singleflight.Group
 
