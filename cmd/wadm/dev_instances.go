@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -100,16 +101,17 @@ func runInstance(ctx context.Context, name string, args, environ []string, log *
 
 // runDevInstance runs a server of a session. Like every server it takes signals;
 // besides it ends, in order, when its standard input does, which the session closes
-// and which does not outlive it, however that ends. What the environment says of
-// other servers is not for this one.
-func runDevInstance(ctx context.Context, args, _ []string, stdout, stderr io.Writer) int {
+// and which does not outlive it, however that ends. Of the environment only where
+// traces go is for it, as for a server inside the session: the rest is for others.
+func runDevInstance(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go func() { // ends with the process: nothing else ends a read of standard input
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop(errSessionOver)
 	}()
-	return runServer(ctx, args, nil, stdout, stderr)
+	traces := slices.DeleteFunc(slices.Clone(environ), func(kv string) bool { return !strings.HasPrefix(kv, "OTEL_") })
+	return runServer(ctx, args, traces, stdout, stderr)
 }
 
 // passedOn hands what a server logs, a JSON object per line, to a handler here.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -234,6 +235,30 @@ func TestDevServersCanBeKilledAndDrained(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitUntil(t, out, func() bool { return !listens() })
+}
+
+// TestDevSendsTracesWhereTheEnvironmentSays, whether its servers are processes of
+// their own or not. What it says of a server is for others.
+func TestDevSendsTracesWhereTheEnvironmentSays(t *testing.T) {
+	t.Parallel()
+	for _, instances := range []string{"1", "2"} {
+		t.Run(instances, func(t *testing.T) {
+			t.Parallel()
+			var spans sink
+			receiver := httptest.NewServer(&spans)
+			t.Cleanup(receiver.Close)
+			var stdout, stderr lockedBuffer
+			environ := []string{asWadm + "=1", "OTEL_EXPORTER_OTLP_ENDPOINT=" + receiver.URL, "WADM_MULTITENANT=true"}
+			if code := Run(t.Context(), []string{"dev", "--instances", instances, "--exit-when-converged", "--timeout", "60s"}, environ, &stdout, &stderr); code != 0 {
+				t.Fatalf("exit code %d\n%s\n%s", code, stdout.String(), stderr.String())
+			}
+			spans.mu.Lock()
+			defer spans.mu.Unlock()
+			if len(spans.spans) == 0 {
+				t.Error("no traces have arrived")
+			}
+		})
+	}
 }
 
 // TestDevPassesOnWhatAServerSays, in whatever pieces it comes: lines of its log as
