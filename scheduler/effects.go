@@ -129,7 +129,7 @@ func (w *worker) mayAct(ctx context.Context) error {
 		limited, cancel := context.WithTimeout(ctx, confirmTimeout)
 		defer cancel()
 		began := time.Since(w.begun)
-		if err := w.s.deps.Ledger.Confirm(limited, w.claim); err != nil {
+		if err := w.s.deps.Ledger.ProveClaim(limited, w.claim); err != nil {
 			return nil, err
 		}
 		w.proven.Store(int64(began))

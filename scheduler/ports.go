@@ -80,13 +80,13 @@ var (
 
 // Ledger stores an owner's intents and state. Every write is refused with
 // ErrFenced once a newer claim exists and returns ErrUnknownOutcome when its
-// fate is not known. Writes of one claim are made one after the other, but for Confirm.
+// fate is not known. Writes of one claim are made one after the other, but for ProveClaim.
 type Ledger interface {
 	// Append stores commands before they are sent, in order.
 	Append(ctx context.Context, c Claim, cmds []lattice.Command) error
-	// Confirm proves by a write, of which nothing stays, that no newer claim exists.
+	// ProveClaim proves by a write, of which nothing stays, that no newer claim exists.
 	// A read would not do: a server that has been cut off answers with what it had.
-	Confirm(ctx context.Context, c Claim) error
+	ProveClaim(ctx context.Context, c Claim) error
 	// Resolve notes that the outcome of commands is known. Losing the note costs
 	// a successor some patience, nothing else.
 	Resolve(ctx context.Context, c Claim, ids []string) error

@@ -75,7 +75,7 @@ func (p *ports) Append(_ context.Context, _ scheduler.Claim, cmds []lattice.Comm
 	}
 	return nil
 }
-func (p *ports) Confirm(ctx context.Context, _ scheduler.Claim) error {
+func (p *ports) ProveClaim(ctx context.Context, _ scheduler.Claim) error {
 	p.note("confirm")
 	if p.confirm != nil {
 		return p.confirm(ctx)

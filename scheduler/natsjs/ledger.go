@@ -116,16 +116,16 @@ func (l *Ledger) Append(ctx context.Context, c scheduler.Claim, cmds []lattice.C
 	return nil
 }
 
-// confirmTTL is how long a confirmation is kept: as short as servers allow.
-const confirmTTL = time.Second
+// proofTTL is how long a proof is kept: as short as servers allow.
+const proofTTL = time.Second
 
-// Confirm stores a note of no outcomes for a moment.
-func (l *Ledger) Confirm(ctx context.Context, c scheduler.Claim) error {
+// ProveClaim stores a note of no outcomes for a moment.
+func (l *Ledger) ProveClaim(ctx context.Context, c scheduler.Claim) error {
 	if err := check(c); err != nil {
-		return fmt.Errorf("confirm claim: %w", err)
+		return fmt.Errorf("prove claim: %w", err)
 	}
-	if err := l.write(ctx, c, commandSubject+c.Key.Token(), []byte(`{"resolved":[]}`), confirmTTL, false); err != nil {
-		return fmt.Errorf("confirm claim: %w", err)
+	if err := l.write(ctx, c, commandSubject+c.Key.Token(), []byte(`{"resolved":[]}`), proofTTL, false); err != nil {
+		return fmt.Errorf("prove claim: %w", err)
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func TestAClaimIsConfirmedByAWriteOfWhichNothingStays(t *testing.T) {
 	if err := l.Append(t.Context(), c, commands("a")); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Confirm(t.Context(), c); err != nil {
+	if err := l.ProveClaim(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"a"}, inDoubt(t, l, c)); diff != "" {
@@ -104,18 +104,18 @@ func TestAClaimIsConfirmedByAWriteOfWhichNothingStays(t *testing.T) {
 	w.dropAnswers.Store(true)
 	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := l.Confirm(short, c); err == nil || errors.Is(err, scheduler.ErrFenced) {
+	if err := l.ProveClaim(short, c); err == nil || errors.Is(err, scheduler.ErrFenced) {
 		t.Errorf("by a server that does not answer: %v", err)
 	}
 	w.dropAnswers.Store(false)
 	w.cut()
 
 	next := claim(t, js, c.Key)
-	eventually(t, "connection", func() bool { return l.Confirm(t.Context(), next) == nil })
-	if err := l.Confirm(t.Context(), c); !errors.Is(err, scheduler.ErrFenced) {
+	eventually(t, "connection", func() bool { return l.ProveClaim(t.Context(), next) == nil })
+	if err := l.ProveClaim(t.Context(), c); !errors.Is(err, scheduler.ErrFenced) {
 		t.Errorf("after a newer claim: %v", err)
 	}
-	if err := l.Confirm(t.Context(), scheduler.Claim{Key: c.Key}); !errors.Is(err, scheduler.ErrFenced) {
+	if err := l.ProveClaim(t.Context(), scheduler.Claim{Key: c.Key}); !errors.Is(err, scheduler.ErrFenced) {
 		t.Errorf("without an epoch: %v", err)
 	}
 }
