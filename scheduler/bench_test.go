@@ -113,7 +113,9 @@ func (s *site) Send(ctx context.Context, c scheduler.Claim, cmd lattice.Command)
 	return s.Client.Send(ctx, c, cmd)
 }
 
-func (s *site) Flush(ctx context.Context) error { return s.Client.Flush(ctx) }
+func (s *site) Flush(ctx context.Context, newest time.Time) error {
+	return s.Client.Flush(ctx, newest)
+}
 
 // newSite runs a worker for p's applications until the benchmark ends; it returns
 // when the worker has gathered the lattice. serveHosts subscribes to commands.

@@ -401,19 +401,24 @@ func TestAnOwnerEndsWhenWhatItSentHasArrived(t *testing.T) {
 		cause error
 		// after is how long the owner goes on after its only command has left.
 		after time.Duration
-		flush func(context.Context) error
+		flush func(context.Context, time.Time) error
 		// flushes, took and want are how often it asks, how long it takes to end, and with what.
 		flushes int
 		took    time.Duration
 		want    error
 	}{
 		{"it has arrived", errors.New("handed over"), time.Second,
-			func(context.Context) error { time.Sleep(time.Millisecond); return nil }, 1, time.Millisecond, nil},
+			func(context.Context, time.Time) error { time.Sleep(time.Millisecond); return nil }, 1, time.Millisecond, nil},
 		{"it is not known", errors.New("handed over"), time.Second,
-			func(context.Context) error { return lost }, 1, 0, scheduler.ErrUnderWay},
+			func(context.Context, time.Time) error { return lost }, 1, 0, scheduler.ErrUnderWay},
 		{"nobody says", errors.New("handed over"), time.Second,
-			func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }, 1, time.Second, scheduler.ErrUnderWay},
-		{"it was long ago", errors.New("handed over"), time.Minute, nil, 0, 0, nil},
+			func(ctx context.Context, _ time.Time) error { <-ctx.Done(); return context.Cause(ctx) }, 1, time.Second, scheduler.ErrUnderWay},
+		{"it was long ago", errors.New("handed over"), time.Minute, func(_ context.Context, newest time.Time) error {
+			if time.Since(newest) < time.Minute {
+				return lost
+			}
+			return nil
+		}, 1, 0, nil},
 		{"the claim is lost", scheduler.ErrFenced, time.Second, nil, 0, 0, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -458,7 +463,7 @@ func TestAnOwnerEndsWhenWhatItSentHasArrived(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			p := newPorts()
-			p.flush = func(context.Context) error { return lost }
+			p.flush = func(context.Context, time.Time) error { return lost }
 			done, cancel := own(t, p, scheduler.Claim{})
 			defer cancel()
 			synctest.Wait()
@@ -473,7 +478,7 @@ func TestAnOwnerEndsWhenWhatItSentHasArrived(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newPorts()
 			p.apps = nil
-			p.flush = func(context.Context) error { return lost }
+			p.flush = func(context.Context, time.Time) error { return lost }
 			done, cancel := own(t, p, scheduler.Claim{})
 			time.Sleep(time.Second)
 			cancel()

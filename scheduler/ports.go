@@ -10,6 +10,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"time"
 
 	"wadm/scheduler/lattice"
 	"wadm/tenancy"
@@ -122,10 +123,12 @@ type Hosts interface {
 	// Send asks for a command. Epoch travels in a header. The caller has asked the
 	// claim whether it may act; Send asks again before each further try.
 	Send(ctx context.Context, c Claim, cmd lattice.Command) lattice.Reply
-	// Flush returns nil once all commands that were sent before have reached whoever
-	// distributes them, in the order in which those of other owners will. An error
-	// says that some may come later. It ends with ctx.
-	Flush(ctx context.Context) error
+	// Flush returns nil once all commands that were sent until newest, when the last
+	// one left, have arrived at the server this process is connected to, or never will.
+	// What that server is given afterwards, it passes on after them. In a cluster it
+	// does not order them with what enters at another server: there they may be late
+	// by the time a route takes. An error says that some may come later still. It ends with ctx.
+	Flush(ctx context.Context, newest time.Time) error
 	// Ping lists the hosts that answer within the gather window, which may end
 	// early once all that are expected have answered.
 	Ping(ctx context.Context, key tenancy.LatticeKey, expected []lattice.HostID) ([]lattice.HostID, error)

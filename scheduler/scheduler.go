@@ -122,7 +122,7 @@ func (s *Scheduler) Own(ctx context.Context, c Claim) error {
 	}
 	if !errors.Is(err, ErrFenced) && !errors.Is(context.Cause(ctx), ErrFenced) {
 		// Who has taken the claim without waiting for this owner reckons with what it sent.
-		err = errors.Join(err, w.settle(ctx))
+		err = errors.Join(err, w.awaitArrival(ctx))
 	}
 	return err
 }

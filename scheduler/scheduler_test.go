@@ -34,7 +34,7 @@ type ports struct {
 	save    func([]byte) error
 	state   []byte
 	send    func(lattice.Command) lattice.Reply
-	flush   func(context.Context) error
+	flush   func(ctx context.Context, newest time.Time) error
 	status  func(tenancy.Status)
 	apps    map[string]*manifest.Manifest
 
@@ -119,10 +119,10 @@ func (p *ports) Send(_ context.Context, _ scheduler.Claim, c lattice.Command) la
 	}
 	return lattice.Reply{Outcome: lattice.Accepted}
 }
-func (p *ports) Flush(ctx context.Context) error {
+func (p *ports) Flush(ctx context.Context, newest time.Time) error {
 	p.note("flush")
 	if p.flush != nil {
-		return p.flush(ctx)
+		return p.flush(ctx, newest)
 	}
 	return nil
 }

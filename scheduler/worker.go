@@ -215,26 +215,21 @@ func (w *worker) leave(ctx context.Context, err error) error {
 	return nil
 }
 
-const (
-	// flushTimeout is how long an owner waits at its end for what it has sent to
-	// arrive. A server that is well answers within milliseconds.
-	flushTimeout = time.Second
-	// arrival is how long ago a command must have left to count as arrived, or lost.
-	// It is more than the silence after which a connection is given up.
-	arrival = 10 * time.Second
-)
+// flushTimeout is how long an owner waits at its end for what it has sent to
+// arrive. A server that is well answers within milliseconds.
+const flushTimeout = time.Second
 
-// settle makes sure, after run has returned, that nothing of this owner arrives
+// awaitArrival makes sure, after run has returned, that nothing of this owner arrives
 // later than what the next one sends: the ledger fences what is written, not what
 // is under way.
-func (w *worker) settle(ctx context.Context) error {
+func (w *worker) awaitArrival(ctx context.Context) error {
 	left := w.unsent.left()
-	if left.IsZero() || time.Since(left) >= arrival {
+	if left.IsZero() {
 		return nil
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
-	if err := w.s.deps.Hosts.Flush(limited); err != nil {
+	if err := w.s.deps.Hosts.Flush(limited, left); err != nil {
 		w.log.Warn("commands may still be under way; the next owner waits for them", "error", err)
 		return fmt.Errorf("%w: %w", ErrUnderWay, err)
 	}

@@ -91,10 +91,10 @@ type Client struct {
 	cfg Config
 
 	mu sync.Mutex
-	// sent is when the newest command left, over the connection that was the conn-th;
-	// lost when the newest left over an earlier one.
+	// sent is when the newest command left, when there had been so many reconnects;
+	// lost is when the newest loss of a connection with commands on it was noticed.
 	sent, lost time.Time
-	conn       uint64
+	reconnects uint64
 }
 
 var _ scheduler.Hosts = (*Client)(nil)

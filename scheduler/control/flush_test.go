@@ -18,9 +18,17 @@ import (
 
 var stop = lattice.Command{Kind: lattice.StopProvider, Host: host, Workload: "w"}
 
-// held connects a client through a proxy that can keep what passes; arrived gets
-// the commands.
-func held(t *testing.T) (c *control.Client, p *chaos.Proxy, arrived chan *nats.Msg) {
+// line is a client whose connection the test can hold or cut, and the hosts at the
+// other end.
+type line struct {
+	*control.Client
+	t         *testing.T
+	nc, hosts *nats.Conn
+	wire      *chaos.Proxy
+	commands  chan *nats.Msg
+}
+
+func newLine(t *testing.T) *line {
 	t.Helper()
 	srv := natstest.Start(t, natstest.WithoutJetStream())
 	p, err := chaos.NewProxy(strings.TrimPrefix(srv.URL(), "nats://"))
@@ -41,91 +49,111 @@ func held(t *testing.T) (c *control.Client, p *chaos.Proxy, arrived chan *nats.M
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	hosts := srv.Connect(t)
-	arrived = make(chan *nats.Msg, 16)
-	if _, err := hosts.ChanSubscribe("wasmbus.ctl.v1.>", arrived); err != nil {
+	l := &line{t: t, Client: newClient(t, nc, control.Config{}), nc: nc, hosts: srv.Connect(t), wire: p, commands: make(chan *nats.Msg, 16)}
+	if _, err := l.hosts.ChanSubscribe("wasmbus.ctl.v1.>", l.commands); err != nil {
 		t.Fatal(err)
 	}
-	if err := hosts.Flush(); err != nil {
-		t.Fatal(err)
+	l.arrived()
+	return l
+}
+
+// arrived is how many commands have come to the hosts by now: what the server has
+// for them is delivered before its answer to their ping.
+func (l *line) arrived() int {
+	l.t.Helper()
+	if err := l.hosts.FlushTimeout(10 * time.Second); err != nil {
+		l.t.Fatal(err)
 	}
-	return newClient(t, nc, control.Config{}), p, arrived
+	return len(l.commands)
 }
 
 // send sends a command that nobody answers, and returns once it has left.
-func send(t *testing.T, c *control.Client) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+func (l *line) send() {
+	l.t.Helper()
+	ctx, cancel := context.WithCancel(l.t.Context())
 	defer cancel()
-	if r := c.Send(ctx, scheduler.Claim{Key: key, Epoch: 7}, stop); r.Outcome != lattice.Unknown {
-		t.Fatalf("the command is %+v, want no answer", r)
+	before := l.nc.Stats().OutMsgs
+	answer := make(chan lattice.Reply, 1)
+	go func() { answer <- l.Send(ctx, scheduler.Claim{Key: key, Epoch: 7}, stop) }()
+	l.await("the command has left", func() bool { return l.nc.Stats().OutMsgs > before })
+	cancel()
+	if r := <-answer; r.Outcome != lattice.Unknown {
+		l.t.Fatalf("the command is %+v, want no answer", r)
 	}
 }
 
-// flush asks whether all has arrived, for at most limit.
-func flush(t *testing.T, c *control.Client, limit time.Duration) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+// flush asks whether all has arrived that has been sent until now, for at most limit.
+func (l *line) flush(limit time.Duration) error {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), limit)
 	defer cancel()
-	return c.Flush(ctx)
+	return l.Flush(ctx, time.Now())
+}
+
+// await waits until cond holds.
+func (l *line) await(what string, cond func() bool) {
+	l.t.Helper()
+	for end := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			l.t.Fatal("never: " + what)
+		}
+	}
 }
 
 func TestFlushTellsWhetherCommandsHaveArrived(t *testing.T) {
 	t.Parallel()
-	c, p, arrived := held(t)
-	send(t, c)
-	if err := flush(t, c, 10*time.Second); err != nil || len(arrived) != 1 {
-		t.Fatalf("nothing is in the way, %d have arrived: %v", len(arrived), err)
+	l := newLine(t)
+	l.send()
+	if err := l.flush(10 * time.Second); err != nil || l.arrived() != 1 {
+		t.Fatalf("nothing is in the way, %d have arrived: %v", l.arrived(), err)
 	}
-	<-arrived
-	p.Set(chaos.Link{Hold: [2]bool{chaos.Up: true}})
-	send(t, c)
-	if err := flush(t, c, 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || len(arrived) != 0 {
-		t.Fatalf("held back, %d have arrived: %v", len(arrived), err)
+	l.wire.Set(chaos.Link{Hold: [2]bool{chaos.Up: true}})
+	l.send()
+	if err := l.flush(50 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || l.arrived() != 1 {
+		t.Fatalf("held back, %d have arrived: %v", l.arrived(), err)
 	}
-	p.Set(chaos.Link{})
-	if err := flush(t, c, 10*time.Second); err != nil {
-		t.Fatalf("held back no more: %v", err)
+	if err := l.Flush(t.Context(), time.Now().Add(-time.Minute)); err != nil {
+		t.Fatalf("held back, and the newest left long ago: %v", err)
 	}
-	select {
-	case <-arrived:
-	case <-time.After(10 * time.Second):
-		t.Error("flushed, and the command never came")
+	l.wire.Set(chaos.Link{})
+	if err := l.flush(10 * time.Second); err != nil || l.arrived() != 2 {
+		t.Fatalf("held back no more, %d have arrived: %v", l.arrived(), err)
 	}
+}
+
+// reconnect cuts the connection, and returns once there is a new one.
+func (l *line) reconnect() {
+	l.t.Helper()
+	before := l.nc.Stats().Reconnects
+	l.wire.Set(chaos.Link{Cut: true})
+	l.await("the connection is lost", func() bool { return !l.nc.IsConnected() })
+	if err := l.flush(10 * time.Second); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		l.t.Errorf("without a connection: %v", err)
+	}
+	l.wire.Set(chaos.Link{})
+	l.await("connected again", func() bool { return l.nc.IsConnected() && l.nc.Stats().Reconnects > before })
 }
 
 // TestFlushDoesNotSpeakForAConnectionThatIsLost: what the network holds of the old
 // one may arrive after anything that is sent over the new one.
 func TestFlushDoesNotSpeakForAConnectionThatIsLost(t *testing.T) {
 	t.Parallel()
-	c, p, _ := held(t)
-	send(t, c)
-	p.Set(chaos.Link{Cut: true})
-	for end := time.Now().Add(10 * time.Second); ; {
-		began := time.Now()
-		err := flush(t, c, time.Second)
-		if err != nil && time.Since(began) < time.Second {
-			break // it knows
-		}
-		if time.Now().After(end) {
-			t.Fatalf("flushed without a connection: %v", err)
-		}
+	l := newLine(t)
+	l.reconnect()
+	l.send()
+	if err := l.flush(10 * time.Second); err != nil {
+		t.Errorf("nothing had left before: %v", err)
 	}
-	p.Set(chaos.Link{})
-	for end := time.Now().Add(10 * time.Second); ; {
-		r := c.Send(t.Context(), scheduler.Claim{Key: key, Epoch: 7}, lattice.Command{Kind: lattice.DeleteConfig, ConfigName: "c"})
-		if r.Outcome != lattice.Unsent {
-			break // it is connected again
-		}
-		if time.Now().After(end) {
-			t.Fatalf("not connected again: %+v", r)
-		}
-	}
-	if err := flush(t, c, 10*time.Second); err == nil || !strings.Contains(err.Error(), "lost") {
+	// The loss is noticed after silence: it is younger than what was lost.
+	control.Age(l.Client, 9*time.Second)
+	l.reconnect()
+	l.send()
+	control.Age(l.Client, 9*time.Second)
+	if err := l.flush(10 * time.Second); err == nil || !strings.Contains(err.Error(), "lost") {
 		t.Errorf("over the new connection: %v", err)
 	}
-	control.Age(c, time.Minute)
-	if err := flush(t, c, 10*time.Second); err != nil {
+	control.Age(l.Client, time.Minute)
+	if err := l.flush(10 * time.Second); err != nil {
 		t.Errorf("long after the loss: %v", err)
 	}
 }

@@ -69,9 +69,9 @@ func (c *Client) Send(ctx context.Context, claim scheduler.Claim, cmd lattice.Co
 		return lattice.Reply{Outcome: lattice.Refused, Message: fmt.Sprintf("not sent: %v", err)}
 	}
 	m := &nats.Msg{Subject: subject, Data: body, Header: c.headers(ctx, claim.Epoch, cmd.TraceParent)}
-	c.leaving()
+	c.noteSent()
 	r, err := c.ask(ctx, m, anyHost(cmd.Kind), func() error {
-		c.leaving()
+		c.noteSent()
 		return claim.MayAct()
 	})
 	var refused errRefused
