@@ -13,9 +13,11 @@ type Claim struct {
 	// must be conditional on it.
 	Epoch uint64
 	// EffectsAfter is the end of the quarantine: before it no effect may leave,
-	// because the previous owner did not release and its last effects may still be
-	// under way. It carries a monotonic reading; zero means no quarantine.
+	// because last effects of an earlier owner may still be under way: it did not
+	// release, or could not tell, or they were this one's own. It carries a monotonic reading; zero means no quarantine.
 	EffectsAfter time.Time
+	// TakenOver: another instance held the key and did not release it.
+	TakenOver bool
 
 	guard *guard
 }

@@ -128,7 +128,7 @@ func (e *executor) start(base context.Context, a Action) {
 	e.running[a.Key] = &running{epoch: a.Epoch, cancel: cancel, guard: g}
 	e.log.Debug("key claimed", "key", string(a.Key), "epoch", a.Epoch)
 	e.wg.Go(func() {
-		err := e.own(ctx, Claim{Key: a.Key, Epoch: a.Epoch, EffectsAfter: a.EffectsAfter, guard: g})
+		err := e.own(ctx, Claim{Key: a.Key, Epoch: a.Epoch, EffectsAfter: a.EffectsAfter, TakenOver: a.TakenOver, guard: g})
 		g.fenced.Store(true) // a returned owner may not act, whatever it kept
 		stopped := context.Cause(ctx)
 		cancel(nil)

@@ -40,7 +40,7 @@ type ActionKind uint8
 const (
 	// DoAcquire: write a held record expecting Expect; report with Claimed.
 	DoAcquire ActionKind = iota
-	// DoStart: call own with Epoch and EffectsAfter; report with Returned.
+	// DoStart: call own with Epoch, EffectsAfter and TakenOver; report with Returned.
 	DoStart
 	// DoCancel: end own's context with Cause. Returned is still to come.
 	DoCancel
@@ -55,6 +55,7 @@ type Action struct {
 	Expect       uint64
 	Epoch        uint64
 	EffectsAfter time.Time
+	TakenOver    bool
 	// Settle goes into the record of DoAcquire and DoRelease.
 	Settle time.Duration
 	// Forget asks DoRelease for a record that need not be kept: the key is not
@@ -77,6 +78,7 @@ type lane struct {
 	headAt     time.Time // when head was first seen
 	epoch      uint64    // ours, in Recovering, Active, Stopping; else 0
 	after      time.Time // until when effects of earlier owners, or our last ones, may arrive
+	takenOver  bool      // the holder before us did not release it
 	running    bool      // own was started and has not returned
 	releasing  bool
 	since      time.Time
@@ -258,7 +260,8 @@ func (h *Holdings) Claimed(now time.Time, k Key, a Action, seq uint64, err error
 	}
 	l.epoch, l.since = seq, now
 	l.after = a.EffectsAfter
-	if a.Reason == reasonTakeOver {
+	l.takenOver = a.Reason == reasonTakeOver
+	if l.takenOver {
 		// The quarantine was reckoned when the write began; Settle counts from its end.
 		l.after = latest(l.after, now.Add(h.cfg.Settle))
 	}

@@ -89,7 +89,7 @@ func (h *Holdings) evaluate(now time.Time, l *lane) []Action {
 				return h.release(now, l)
 			}
 			l.running = true
-			return []Action{{Kind: DoStart, Key: l.key, Epoch: l.epoch, EffectsAfter: l.after, Incarnation: h.self}}
+			return []Action{{Kind: DoStart, Key: l.key, Epoch: l.epoch, EffectsAfter: l.after, TakenOver: l.takenOver, Incarnation: h.self}}
 		}
 		if !wanted {
 			return h.yield(now, l)

@@ -373,17 +373,18 @@ func TestALivingHolderIsAwaitedAndASilentOneIsNot(t *testing.T) {
 		st     shard.Standing
 		begins time.Duration // after the start
 		effect time.Duration // after the claim; 0: at once
+		over   bool          // taken over
 	}{
-		"free":                         {shard.Head{}, shard.Standing{}, 0, 0},
-		"released":                     {foreign("t.l", 5, shard.Released, 0), shard.Standing{Alive: true}, 0, 0},
-		"released in quarantine":       {foreign("t.l", 5, shard.Released, 1500), shard.Standing{}, 0, 1500 * time.Millisecond},
-		"alive":                        {foreign("t.l", 5, shard.Held, 0), shard.Standing{Alive: true}, 5 * time.Second, 2300 * time.Millisecond},
-		"dead for 1.5 s":               {foreign("t.l", 5, shard.Held, 0), shard.Standing{Silent: time.Unix(998, 5e8)}, 0, 800 * time.Millisecond},
-		"dead for long":                {foreign("t.l", 5, shard.Held, 0), shard.Standing{Silent: time.Unix(900, 0)}, 0, 500 * time.Millisecond},
-		"dead, never heard":            {foreign("t.l", 5, shard.Held, 0), shard.Standing{}, 0, 2300 * time.Millisecond},
-		"not a record":                 {shard.Head{Key: "t.l", Seq: 5, Bad: true}, shard.Standing{Alive: true}, 0, 2300 * time.Millisecond},
-		"dead while in quarantine":     {foreign("t.l", 5, shard.Held, 9000), shard.Standing{Silent: time.Unix(900, 0)}, 0, 9 * time.Second},
-		"own claim of unknown outcome": {shard.Head{Key: "t.l", Seq: 5, Record: shard.Record{Owner: "me", Incarnation: "me-1", State: shard.Held}}, shard.Standing{}, 0, 0},
+		"free":                         {shard.Head{}, shard.Standing{}, 0, 0, false},
+		"released":                     {foreign("t.l", 5, shard.Released, 0), shard.Standing{Alive: true}, 0, 0, false},
+		"released in quarantine":       {foreign("t.l", 5, shard.Released, 1500), shard.Standing{}, 0, 1500 * time.Millisecond, false},
+		"alive":                        {foreign("t.l", 5, shard.Held, 0), shard.Standing{Alive: true}, 5 * time.Second, 2300 * time.Millisecond, true},
+		"dead for 1.5 s":               {foreign("t.l", 5, shard.Held, 0), shard.Standing{Silent: time.Unix(998, 5e8)}, 0, 800 * time.Millisecond, true},
+		"dead for long":                {foreign("t.l", 5, shard.Held, 0), shard.Standing{Silent: time.Unix(900, 0)}, 0, 500 * time.Millisecond, true},
+		"dead, never heard":            {foreign("t.l", 5, shard.Held, 0), shard.Standing{}, 0, 2300 * time.Millisecond, true},
+		"not a record":                 {shard.Head{Key: "t.l", Seq: 5, Bad: true}, shard.Standing{Alive: true}, 0, 2300 * time.Millisecond, true},
+		"dead while in quarantine":     {foreign("t.l", 5, shard.Held, 9000), shard.Standing{Silent: time.Unix(900, 0)}, 0, 9 * time.Second, true},
+		"own claim of unknown outcome": {shard.Head{Key: "t.l", Seq: 5, Record: shard.Record{Owner: "me", Incarnation: "me-1", State: shard.Held}}, shard.Standing{}, 0, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -414,8 +415,8 @@ func TestALivingHolderIsAwaitedAndASilentOneIsNot(t *testing.T) {
 				if !acts[0].EffectsAfter.IsZero() {
 					got = acts[0].EffectsAfter.Sub(now)
 				}
-				if got != tc.effect {
-					t.Errorf("effects after %s, want %s", got, tc.effect)
+				if got != tc.effect || acts[0].TakenOver != tc.over {
+					t.Errorf("effects after %s, taken over: %v; want %s, %v", got, acts[0].TakenOver, tc.effect, tc.over)
 				}
 				return
 			}

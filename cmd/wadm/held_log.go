@@ -34,11 +34,10 @@ func (h *heldLog) own(next shard.Own) shard.Own {
 		if key, err := tenancy.ParseToken(string(c.Key)); err == nil {
 			log = h.log.With(telemetry.LogTenant, key.Tenant, telemetry.LogLattice, key.Lattice, telemetry.LogEpoch, c.Epoch)
 		}
-		over := !c.EffectsAfter.IsZero()
-		log.DebugContext(ctx, "lattice taken", "over", over)
+		log.DebugContext(ctx, "lattice taken", "over", c.TakenOver)
 		h.note(func() {
 			h.held++
-			if over {
+			if c.TakenOver {
 				h.takenOver++
 			} else {
 				h.taken++

@@ -40,9 +40,9 @@ func TestManyLatticesAreAFewLines(t *testing.T) {
 				mine, end := context.WithCancelCause(t.Context())
 				ends = append(ends, end)
 				c := shard.Claim{Key: shard.Key(tenancy.LatticeKey{Tenant: "default", Lattice: tenancy.Lattice(fmt.Sprintf("l-%d", i))}.Token()), Epoch: uint64(i)}
-				if i%2 == 0 {
-					c.EffectsAfter = time.Now().Add(time.Second)
-				}
+				// A release that could not tell whether all had arrived is waited after, too.
+				c.EffectsAfter = time.Now().Add(time.Second)
+				c.TakenOver = i%2 == 0
 				owners.Go(func() { _ = own(mine, c) })
 			}
 			time.Sleep(10*tellHeld + tellHeld/2)
