@@ -157,20 +157,36 @@ func (o *observed) share(r *ring.Ring) map[shard.MemberID]int {
 	return n
 }
 
-// claims reads the newest claims of keys.
-func (p *program) claims(ctx context.Context, o *observed, keys ...shard.Key) ([]shard.Head, error) {
+// claim reads the newest claim of a key.
+func (p *program) claim(ctx context.Context, o *observed, k shard.Key) (shard.Head, error) {
 	limit, cancel := context.WithTimeout(ctx, time.Duration(p.conn.timeout))
 	defer cancel()
-	heads, err := o.Claims(limit, keys...)
+	h, err := o.Claim(limit, k)
+	if err != nil {
+		return shard.Head{}, unobserved("cannot read the claim", err)
+	}
+	return h, nil
+}
+
+// claims reads the newest claim of each registered key, in their order.
+func (p *program) claims(ctx context.Context, o *observed) ([]shard.Head, error) {
+	limit, cancel := context.WithTimeout(ctx, time.Duration(p.conn.timeout))
+	defer cancel()
+	all, err := o.Claims(limit)
 	if err != nil {
 		return nil, unobserved("cannot read the claims", err)
+	}
+	heads := make([]shard.Head, len(o.keys))
+	for i, k := range o.keys {
+		heads[i] = all[k]
+		heads[i].Key = k
 	}
 	return heads, nil
 }
 
 // owned counts the lattices each life of an instance owns by the ledger.
 func (p *program) owned(ctx context.Context, o *observed) (map[shard.Incarnation]int, error) {
-	heads, err := p.claims(ctx, o, o.keys...)
+	heads, err := p.claims(ctx, o)
 	if err != nil {
 		return nil, err
 	}

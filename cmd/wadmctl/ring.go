@@ -180,14 +180,14 @@ lattice is handed over.`,
 				return err
 			}
 			key := shard.Key(tenancy.LatticeKey{Tenant: "default", Lattice: lattice}.Token())
-			heads, err := p.claims(c.Context(), o, key)
+			head, err := p.claim(c.Context(), o, key)
 			if err != nil {
 				return err
 			}
-			if heads[0].Seq == 0 && !slices.Contains(o.keys, key) {
+			if head.Seq == 0 && !slices.Contains(o.keys, key) {
 				return &failure{code: exitNotFound, what: fmt.Sprintf("lattice %q is not known", lattice), hint: "a lattice is known once it has an application or a host"}
 			}
-			l := o.owner(heads[0])
+			l := o.owner(head)
 			return p.out.print(struct {
 				header
 				latticeOwner
@@ -212,7 +212,7 @@ func (p *program) allOwners(ctx context.Context, s storeFlags) error {
 	if err != nil {
 		return err
 	}
-	heads, err := p.claims(ctx, o, o.keys...)
+	heads, err := p.claims(ctx, o)
 	if err != nil {
 		return err
 	}

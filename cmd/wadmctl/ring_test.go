@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os/exec"
 	"regexp"
@@ -13,6 +14,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"wadm/config/natsconn/natstest"
 	"wadm/shard"
@@ -224,6 +227,74 @@ func TestInstanceListAndRingShowAgree(t *testing.T) {
 		if !strings.Contains(owners, has) {
 			t.Errorf("%q is not in %q", has, owners)
 		}
+	}
+}
+
+// owning is NATS with the records of two instances that own all lattices of many.
+func owning(t *testing.T, many int) *natstest.Server {
+	t.Helper()
+	s := natstest.Start(t)
+	// Nothing expires while a test goes on.
+	store, err := natskv.Open(t.Context(), s.Connect(t), natskv.Config{Storage: jetstream.MemoryStorage, MemberTTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := ring.DefaultParams()
+	view := shard.View{Schema: shard.Schema, Params: params, Fingerprint: params.Fingerprint(), Cause: "first view"}
+	for i, id := range []shard.MemberID{"one", "two"} {
+		m := shard.Member{ID: id, Incarnation: "life-" + shard.Incarnation(id), Schema: shard.Schema, Fingerprint: params.Fingerprint(), Units: 4, State: shard.MemberActive, Held: 70 + i}
+		if _, err := store.PutMember(t.Context(), m, 0); err != nil {
+			t.Fatal(err)
+		}
+		view.Members = append(view.Members, shard.ViewMember{ID: id, Incarnation: m.Incarnation, Units: 4, State: shard.MemberActive})
+	}
+	if _, err := store.PutView(t.Context(), view, 0); err != nil {
+		t.Fatal(err)
+	}
+	var puts errgroup.Group
+	puts.SetLimit(16)
+	for i := range many {
+		puts.Go(func() error {
+			key, owner := shard.Key(fmt.Sprintf("default.l%d", i)), []shard.MemberID{"one", "two", "two"}[i%3]
+			_, err := store.Put(t.Context(), key, shard.Record{Owner: owner, Incarnation: "life-" + shard.Incarnation(owner), State: shard.Held}, 0)
+			return errors.Join(err, store.Registry().Register(t.Context(), key))
+		})
+	}
+	if err := puts.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestThousandsOfLatticesAreAFewRequests: what NATS far away has to answer one after
+// the other is the same with few lattices.
+func TestThousandsOfLatticesAreAFewRequests(t *testing.T) {
+	t.Parallel()
+	const many = 3000
+	s := owning(t, many)
+	listener := s.Connect(t)
+	requests, err := listener.SubscribeSync("$JS.API.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := listener.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ args, stdout string }{
+		{"instance list", `(?m)^one .* 1000 .*\ntwo .* 2000 `},
+		{"ring show", `(?m)^one +active +4 +\d+ +1000 .*\ntwo +active +4 +\d+ +2000 `},
+		{"ring owner", `(?m)^l1 +two +\d+ (.*\n)+l2999 +two +\d+ `},
+	} {
+		r := call(t.Context(), t, "", nil, append([]string{"-s", s.URL()}, strings.Fields(c.args)...)...)
+		if r.code != 0 || r.stderr != "" || !regexp.MustCompile(c.stdout).MatchString(r.stdout) {
+			t.Errorf("%s: exit code %d, %s\n%.1000s", c.args, r.code, r.stderr, r.stdout)
+		}
+	}
+	if err := listener.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := requests.Pending(); err != nil || n == 0 || n > many/20 {
+		t.Errorf("%d requests, %v", n, err)
 	}
 }
 

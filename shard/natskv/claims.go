@@ -83,10 +83,22 @@ func head(k shard.Key, seq uint64, data []byte) shard.Head {
 
 // Follow implements shard.Claims.
 func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
+	cons, err := claimsConsumer(ctx, s.js, s.cfg.Ledger)
+	if err == nil {
+		err = follow(ctx, cons, seen)
+	}
+	if err != nil {
+		return fmt.Errorf("follow claims: %w", err)
+	}
+	return nil
+}
+
+// claimsConsumer makes a consumer of the newest claim of each key, and of those to come.
+func claimsConsumer(ctx context.Context, js jetstream.JetStream, ledger string) (jetstream.Consumer, error) {
 	// Not the client's ordered consumer: when that hears nothing it makes a new one
 	// by itself, as often as it takes, and neither the context nor the end of the
 	// connection ends that.
-	cons, err := s.js.CreateConsumer(ctx, s.cfg.Ledger, jetstream.ConsumerConfig{
+	return js.CreateConsumer(ctx, ledger, jetstream.ConsumerConfig{
 		FilterSubject:     ClaimSubject + ".>",
 		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
 		AckPolicy:         jetstream.AckNonePolicy,
@@ -94,15 +106,17 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 		Replicas:          1,
 		InactiveThreshold: followKept,
 	})
-	if err != nil {
-		return fmt.Errorf("follow claims: %w", err)
-	}
+}
+
+// follow calls seen with all that there are, and then with each that comes, until
+// ctx ends.
+func follow(ctx context.Context, cons jetstream.Consumer, seen func([]shard.Head)) error {
 	pending := cons.CachedInfo().NumPending
 	// Whoever is told late acts on. A consumer dies with its server without a word:
 	// missed heartbeats tell within about a second.
 	msgs, err := cons.Messages(jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(followBeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
-		return fmt.Errorf("follow claims: %w", err)
+		return err
 	}
 	defer msgs.Stop()
 
@@ -121,12 +135,12 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 			// The client notices a subscription that has died by missing heartbeats,
 			// but not in waits as short as these.
 			if silent++; silent > mostSilent {
-				return fmt.Errorf("follow claims: nothing within %v of what is pending", mostSilent*loadWait)
+				return fmt.Errorf("nothing within %v of what is pending", mostSilent*loadWait)
 			}
 			// What was pending may have been replaced or have expired on the way.
 			info, err := cons.Info(ctx)
 			if err != nil {
-				return fmt.Errorf("follow claims: %w", err)
+				return err
 			}
 			if info.NumPending == 0 {
 				loaded = true
@@ -134,14 +148,14 @@ func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 			}
 			continue
 		case err != nil:
-			return fmt.Errorf("follow claims: %w", err)
+			return err
 		}
 		meta, err := m.Metadata()
 		if err != nil {
-			return fmt.Errorf("follow claims: %w", err)
+			return err
 		}
 		if got := meta.Sequence.Consumer; got != last+1 {
-			return fmt.Errorf("follow claims: head %d came after %d", got, last)
+			return fmt.Errorf("head %d came after %d", got, last)
 		}
 		silent, last = 0, meta.Sequence.Consumer
 		k := shard.Key(strings.TrimPrefix(m.Subject(), ClaimSubject+"."))

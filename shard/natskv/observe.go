@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 
 	"wadm/shard"
 )
@@ -20,8 +19,8 @@ import (
 // exist: no instance has ever run here.
 var ErrAbsent = errors.New("does not exist")
 
-// Observer reads what the instances have agreed on. It creates and changes
-// nothing, and what it reads may be old by the time it is read.
+// Observer reads what the instances have agreed on. It leaves everything as it was,
+// and what it reads may be old by the time it is read.
 type Observer struct {
 	js  jetstream.JetStream
 	cfg Config
@@ -101,29 +100,47 @@ func (o *Observer) Keys(ctx context.Context) ([]shard.Key, error) {
 	return ks, nil
 }
 
-// Claims reads the newest claim of each key, in the same order; Seq is 0 where there
-// is none.
-func (o *Observer) Claims(ctx context.Context, ks ...shard.Key) ([]shard.Head, error) {
+// Claim reads the newest claim of a key; Seq is 0 when there is none.
+func (o *Observer) Claim(ctx context.Context, k shard.Key) (shard.Head, error) {
 	st, err := o.js.Stream(ctx, o.cfg.Ledger)
+	if err != nil {
+		return shard.Head{}, fmt.Errorf("read claim %s: %w", k, absent(err))
+	}
+	return (&Store{ledger: st}).Last(ctx, k)
+}
+
+// Claims reads the newest claim of every key that has one.
+func (o *Observer) Claims(ctx context.Context) (map[shard.Key]shard.Head, error) {
+	// One request for each would take minutes where there are many and NATS is far.
+	cons, err := claimsConsumer(ctx, o.js, o.cfg.Ledger)
 	if err != nil {
 		return nil, fmt.Errorf("read claims: %w", absent(err))
 	}
-	s := &Store{ledger: st}
-	heads := make([]shard.Head, len(ks))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(claimsAtOnce)
-	for i, k := range ks {
-		g.Go(func() (err error) {
-			heads[i], err = s.Last(ctx, k)
-			return err
-		})
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = o.js.DeleteConsumer(ctx, o.cfg.Ledger, cons.CachedInfo().Name) // else it goes by itself, after followKept
+	}()
+	reading, enough := context.WithCancel(ctx)
+	defer enough()
+	var heads map[shard.Key]shard.Head
+	err = follow(reading, cons, func(hs []shard.Head) {
+		if heads == nil {
+			heads = make(map[shard.Key]shard.Head, len(hs))
+		}
+		for _, h := range hs {
+			heads[h.Key] = h
+		}
+		enough()
+	})
+	if err == nil && heads == nil {
+		err = context.Cause(ctx)
 	}
-	return heads, g.Wait()
+	if err != nil {
+		return nil, fmt.Errorf("read claims: %w", err)
+	}
+	return heads, nil
 }
-
-// claimsAtOnce is how many claims are asked for at the same time: thousands are
-// read within a second, and the instances' own requests are not kept waiting.
-const claimsAtOnce = 16
 
 // entries calls seen with every live entry of a bucket.
 func (o *Observer) entries(ctx context.Context, bucket string, seen func(jetstream.KeyValueEntry), opts ...jetstream.WatchOpt) error {

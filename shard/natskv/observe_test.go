@@ -3,9 +3,12 @@ package natskv_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"wadm/config/natsconn/natstest"
 	"wadm/shard"
@@ -25,8 +28,9 @@ func TestAnObserverSeesWhatInstancesWroteAndCreatesNothing(t *testing.T) {
 	_, err1 := o.Members(ctx)
 	_, _, err2 := o.View(ctx)
 	_, err3 := o.Keys(ctx)
-	_, err4 := o.Claims(ctx, "t.l")
-	for i, err := range []error{err1, err2, err3, err4} {
+	_, err4 := o.Claims(ctx)
+	_, err5 := o.Claim(ctx, "t.l")
+	for i, err := range []error{err1, err2, err3, err4, err5} {
 		if !errors.Is(err, natskv.ErrAbsent) {
 			t.Errorf("question %d on an empty server: %v", i, err)
 		}
@@ -44,6 +48,9 @@ func TestAnObserverSeesWhatInstancesWroteAndCreatesNothing(t *testing.T) {
 		if _, err := s.PutMember(ctx, m, 0); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if hs, err := o.Claims(ctx); err != nil || len(hs) != 0 {
+		t.Errorf("no claims yet: %v, %v", hs, err)
 	}
 	rev, err := s.PutView(ctx, shard.View{
 		Schema: shard.Schema, Params: ring.DefaultParams(), Fingerprint: m.Fingerprint,
@@ -71,9 +78,100 @@ func TestAnObserverSeesWhatInstancesWroteAndCreatesNothing(t *testing.T) {
 	if ks, err := o.Keys(ctx); err != nil || len(ks) != 2 || ks[0] != "t.l" {
 		t.Errorf("keys %v, %v", ks, err)
 	}
-	if hs, err := o.Claims(ctx, "t.m", "t.l"); err != nil || len(hs) != 2 || hs[0].Seq != 0 || hs[1].Seq != seq || !hs[1].HeldBy("life") {
+	if hs, err := o.Claims(ctx); err != nil || len(hs) != 1 || hs["t.l"].Seq != seq || !hs["t.l"].HeldBy("life") {
 		t.Errorf("claims %v, %v", hs, err)
 	}
+	if h, err := o.Claim(ctx, "t.l"); err != nil || h.Key != "t.l" || h.Seq != seq || !h.HeldBy("life") {
+		t.Errorf("claim %v, %v", h, err)
+	}
+	if h, err := o.Claim(ctx, "t.m"); err != nil || h.Key != "t.m" || h.Seq != 0 {
+		t.Errorf("claim of nobody %v, %v", h, err)
+	}
+}
+
+// TestManyClaimsAreAFewRequests, and what brought them is not left behind.
+func TestManyClaimsAreAFewRequests(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	s := open(t, srv)
+	const many = 3000
+	var puts errgroup.Group
+	puts.SetLimit(16)
+	for i := range many {
+		puts.Go(func() error {
+			k := shard.Key(fmt.Sprintf("t.l%d", i))
+			seq, err := s.Put(t.Context(), k, shard.Record{Owner: "a", Incarnation: "life", State: shard.Held}, 0)
+			if err == nil && i%2 == 0 {
+				_, err = s.Put(t.Context(), k, shard.Record{Owner: "b", Incarnation: "next", State: shard.Held}, seq)
+			}
+			return err
+		})
+	}
+	if err := puts.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	o, err := natskv.NewObserver(srv.Connect(t), natskv.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := srv.Connect(t)
+	requests, err := listener.SubscribeSync("$JS.API.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := listener.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	heads, err := o.Claims(t.Context())
+	if err != nil || len(heads) != many {
+		t.Fatalf("%d claims, %v", len(heads), err)
+	}
+	for i := range many {
+		k, life := shard.Key(fmt.Sprintf("t.l%d", i)), shard.Incarnation("life")
+		if i%2 == 0 {
+			life = "next"
+		}
+		if h := heads[k]; h.Key != k || !h.HeldBy(life) {
+			t.Fatalf("claim of %s is %+v, want one of %s", k, h, life)
+		}
+	}
+	if err := listener.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := requests.Pending(); err != nil || n == 0 || n > many/100 {
+		t.Errorf("%d requests, %v", n, err)
+	}
+	st, err := s.JetStream().Stream(t.Context(), natskv.DefaultLedger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := st.CachedInfo().State.Consumers; n != 0 {
+		t.Errorf("%d consumers are left", n)
+	}
+}
+
+// TestSilentClaimsAreNotWaitedForLonger than the caller wants to.
+func TestSilentClaimsAreNotWaitedForLonger(t *testing.T) {
+	t.Parallel()
+	natstest.Bubble(t, func(t *testing.T, srv *natstest.Server) {
+		s, wire := openFaulty(t, srv)
+		o, err := natskv.NewObserver(s.JetStream().Conn(), natskv.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire.mode.Store(holding)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		began := time.Now()
+		if hs, err := o.Claims(ctx); !errors.Is(err, context.DeadlineExceeded) || hs != nil {
+			t.Errorf("read %v, %v", hs, err)
+		}
+		if d := time.Since(began); d != 2*time.Second {
+			t.Errorf("it took %s", d)
+		}
+		wire.mode.Store(passing)
+		time.Sleep(10 * time.Millisecond) // what was held back arrives
+	})
 }
 
 func TestAnInstanceIsAskedToDrainByItsName(t *testing.T) {
