@@ -50,14 +50,15 @@ func (p *program) instanceList(s *storeFlags) *cobra.Command {
 		Long: `Lists the instances that run, and how many lattices each owns. One that died
 without a word is out of the view as soon as the others agree that it is gone, after
 about two seconds, and listed as lost until its record expires, after 15 s. SEEN is
-when it last renewed that, which it does every 2 s.`,
+when it last renewed that, which it does every 2 s. OWNS is what each said last when
+the claims cannot be read, which a warning says.`,
 		Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o, err := p.observe(c.Context(), *s)
 			if err != nil {
 				return err
 			}
-			owned, err := p.owned(c.Context(), o)
+			owned, reported, err := p.owned(c.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -70,8 +71,10 @@ when it last renewed that, which it does every 2 s.`,
 			}
 			return p.out.print(struct {
 				header
+				// Reported: held is what the instances said last, not what the ledger says.
+				Reported  bool          `json:"reported,omitempty"`
 				Instances []instanceRow `json:"instances"`
-			}{succeeded(), list}, func(w io.Writer) {
+			}{succeeded(), reported, list}, func(w io.Writer) {
 				rows := [][]string{{"INSTANCE", "VERSION", "STATE", "IN VIEW", "OWNS", "SEEN", "STARTED"}}
 				for _, m := range list {
 					state, in := m.State, "yes"

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wadm/config"
+	"wadm/config/terminal"
 	"wadm/shard"
 	"wadm/shard/natskv"
 	"wadm/shard/ring"
@@ -184,17 +185,26 @@ func (p *program) claims(ctx context.Context, o *observed) ([]shard.Head, error)
 	return heads, nil
 }
 
-// owned counts the lattices each life of an instance owns by the ledger.
-func (p *program) owned(ctx context.Context, o *observed) (map[shard.Incarnation]int, error) {
+// owned counts the lattices each life of an instance owns by the ledger. When that
+// cannot be read, which is when one wants to see the instances, it warns and gives
+// what they say of themselves: reported.
+func (p *program) owned(ctx context.Context, o *observed) (n map[shard.Incarnation]int, reported bool, err error) {
+	n = map[shard.Incarnation]int{}
 	heads, err := p.claims(ctx, o)
-	if err != nil {
-		return nil, err
+	switch {
+	case ctx.Err() != nil:
+		return nil, false, err
+	case err != nil:
+		p.out.say("warning: %s; OWNS is what each instance said last.", terminal.Safe(err.Error()))
+		for _, m := range o.members {
+			n[m.Incarnation] = m.Held
+		}
+		return n, true, nil
 	}
-	n := map[shard.Incarnation]int{}
 	for _, h := range heads {
 		if h.HeldBy(h.Record.Incarnation) {
 			n[h.Record.Incarnation]++
 		}
 	}
-	return n, nil
+	return n, false, nil
 }

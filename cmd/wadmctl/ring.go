@@ -75,7 +75,8 @@ func (p *program) ringShow(s *storeFlags) *cobra.Command {
 got a higher weight, gets its lattices in several steps: until the last one it is
 ramping, and its weight is shown as "1 of 4", with the time when it will have all.
 LATTICES are those an instance should own, OWNS those it does; they differ while
-lattices are handed over. An instance is active or draining, outside as long as the
+lattices are handed over. OWNS is what each said last when the claims cannot be
+read, which a warning says. An instance is active or draining, outside as long as the
 view is without it because it has just come or is foreign, lost when it is outside
 and says nothing any more, and gone when it has ended and the view still has it.`,
 		Args: arguments(0, 0),
@@ -84,7 +85,7 @@ and says nothing any more, and gone when it has ended and the view still has it.
 			if err != nil {
 				return err
 			}
-			owned, err := p.owned(c.Context(), o)
+			owned, reported, err := p.owned(c.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -103,13 +104,15 @@ and says nothing any more, and gone when it has ended and the view still has it.
 			}
 			return p.out.print(struct {
 				header
-				View        uint64         `json:"view"`
-				Cause       string         `json:"cause"`
-				Fingerprint string         `json:"fingerprint"`
-				Lattices    int            `json:"lattices"`
-				Members     []ringMember   `json:"members"`
-				Overrides   map[string]any `json:"overrides,omitempty"`
-			}{succeeded(), o.view.Rev, o.view.Cause, o.view.Fingerprint, len(o.keys), members, overrides(o.view)}, func(w io.Writer) {
+				View        uint64 `json:"view"`
+				Cause       string `json:"cause"`
+				Fingerprint string `json:"fingerprint"`
+				Lattices    int    `json:"lattices"`
+				// Reported: owned is what the members said last, not what the ledger says.
+				Reported  bool           `json:"reported,omitempty"`
+				Members   []ringMember   `json:"members"`
+				Overrides map[string]any `json:"overrides,omitempty"`
+			}{succeeded(), o.view.Rev, o.view.Cause, o.view.Fingerprint, len(o.keys), reported, members, overrides(o.view)}, func(w io.Writer) {
 				fmt.Fprintf(w, "view %d (%s), %d lattices, placement %s\n\n", o.view.Rev, terminal.Safe(o.view.Cause), len(o.keys), terminal.Safe(o.view.Fingerprint))
 				rows := [][]string{{"INSTANCE", "STATE", "WEIGHT", "LATTICES", "OWNS", "PARTITIONS"}}
 				for _, m := range members {

@@ -298,6 +298,44 @@ func TestThousandsOfLatticesAreAFewRequests(t *testing.T) {
 	}
 }
 
+// TestInstancesAreShownWithoutTheLedger, by what they say of themselves; who owns a
+// lattice is not.
+func TestInstancesAreShownWithoutTheLedger(t *testing.T) {
+	t.Parallel()
+	s := owning(t, 3)
+	if _, err := s.Connect(t).SubscribeSync("silent.>"); err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{
+		"$JS.API.*.*.wadm_ledger": "silent.$1.$2", "$JS.API.*.*.wadm_ledger.>": "silent.$1.$2.>", "$JS.API.*.*.*.wadm_ledger.>": "silent.$1.$2.$3.>",
+	} {
+		if err := s.NATS().GlobalAccount().AddMapping(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const warning = "warning: cannot read the claims: read claims: context deadline exceeded; OWNS is what each instance said last.\n"
+	for _, c := range []struct {
+		args           string
+		code           int
+		stdout, stderr string
+	}{
+		{"instance list", 0, `(?m)^one .* active +yes +70 .*\ntwo .* active +yes +71 `, warning},
+		{"instance list -o json", 0, `"reported": true,\n(.*\n)*.*"held": 70,\n(.*\n)*.*"held": 71,`, warning},
+		{"ring show", 0, `(?m)^one +active +4 +\d +70 .*\ntwo +active +4 +\d +71 `, warning},
+		{"ring show -o json", 0, `"reported": true,\n(.*\n)*.*"owned": 70,\n(.*\n)*.*"owned": 71,`, warning},
+		{"ring owner", exitUnreachable, "^$", "error: cannot read the claims\n"},
+		{"ring owner l1", exitUnreachable, "^$", "error: cannot read the claim\n"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			r := call(t.Context(), t, "", nil, append([]string{"-s", s.URL(), "--timeout", "2s"}, strings.Fields(c.args)...)...)
+			if r.code != c.code || !regexp.MustCompile(c.stdout).MatchString(r.stdout) || !strings.HasPrefix(r.stderr, c.stderr) {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
 // TestInstancesWithAStreamPrefixAreFoundAndDrained: the same option names the same
 // objects here as there.
 func TestInstancesWithAStreamPrefixAreFoundAndDrained(t *testing.T) {
