@@ -85,6 +85,7 @@ func head(k shard.Key, seq uint64, data []byte) shard.Head {
 func (s *Store) Follow(ctx context.Context, seen func([]shard.Head)) error {
 	cons, err := claimsConsumer(ctx, s.js, s.cfg.Ledger)
 	if err == nil {
+		defer unfollow(ctx, s.js, s.cfg.Ledger, cons)
 		err = follow(ctx, cons, seen)
 	}
 	if err != nil {
@@ -172,11 +173,21 @@ func follow(ctx context.Context, cons jetstream.Consumer, seen func([]shard.Head
 }
 
 // followBeat is how often a quiet subscription shows that it is there; followKept
-// is how long the server keeps one that nobody reads any more.
+// is how long the server keeps one that nobody reads any more, and unfollowTimeout
+// how long it may take to delete it at once.
 const (
-	followBeat = 500 * time.Millisecond
-	followKept = time.Minute
+	followBeat      = 500 * time.Millisecond
+	followKept      = time.Minute
+	unfollowTimeout = 500 * time.Millisecond
 )
+
+// unfollow deletes a consumer. Where that fails the server forgets it by itself,
+// but a ledger that comes and goes would have hundreds of them until then.
+func unfollow(ctx context.Context, js jetstream.JetStream, ledger string, cons jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unfollowTimeout)
+	defer cancel()
+	_ = js.DeleteConsumer(ctx, ledger, cons.CachedInfo().Name)
+}
 
 // While the heads are loaded, each wait is loadWait long, and mostSilent of them
 // in a row mean that the subscription brings nothing.

@@ -91,3 +91,44 @@ func TestAnInstanceStopsWhileNATSIsSilent(t *testing.T) {
 		time.Sleep(10 * time.Millisecond) // what was held back arrives
 	})
 }
+
+// TestASubscriptionToClaimsLeavesNothingBehind: with a ledger that comes and goes it
+// is made again several times a second.
+func TestASubscriptionToClaimsLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	s := open(t, natstest.Start(t))
+	consumers := func() int {
+		info, err := s.JetStream().Stream(t.Context(), natskv.DefaultLedger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.CachedInfo().State.Consumers
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	following := make(chan struct{}, 1)
+	done := make(chan error, 1)
+	go func() { done <- s.Follow(ctx, func([]shard.Head) { following <- struct{}{} }) }()
+	select {
+	case <-following:
+	case err := <-done:
+		t.Fatalf("ended with %v", err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("does not follow")
+	}
+	if n := consumers(); n != 1 {
+		t.Errorf("%d consumers while it follows, want 1", n)
+	}
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("does not end")
+	}
+	if n := consumers(); n != 0 {
+		t.Errorf("%d consumers are left", n)
+	}
+}

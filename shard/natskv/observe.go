@@ -116,11 +116,7 @@ func (o *Observer) Claims(ctx context.Context) (map[shard.Key]shard.Head, error)
 	if err != nil {
 		return nil, fmt.Errorf("read claims: %w", absent(err))
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = o.js.DeleteConsumer(ctx, o.cfg.Ledger, cons.CachedInfo().Name) // else it goes by itself, after followKept
-	}()
+	defer unfollow(ctx, o.js, o.cfg.Ledger, cons)
 	reading, enough := context.WithCancel(ctx)
 	defer enough()
 	var heads map[shard.Key]shard.Head
