@@ -55,23 +55,3 @@ func (h *Holdings) Orphans(now time.Time, limit time.Duration, covers func(Head)
 	})
 	return bare
 }
-
-// Held lists what is owned here, with epochs.
-func (h *Holdings) Held() map[Key]uint64 {
-	m := map[Key]uint64{}
-	for k, l := range h.lanes {
-		if l.epoch > 0 && l.state != Fenced {
-			m[k] = l.epoch
-		}
-	}
-	return m
-}
-
-// Head gives the last known head of a key, and whether the key is registered.
-func (h *Holdings) Head(k Key) (Head, bool) {
-	l := h.lanes[k]
-	if l == nil {
-		return Head{Key: k}, false
-	}
-	return l.head, l.registered
-}

@@ -287,9 +287,6 @@ func (r *Roster) brake(now time.Time, c change) {
 	}
 }
 
-// Braked tells until when losses are held back, and how often they were.
-func (r *Roster) Braked() (until time.Time, times int) { return r.brakeUntil, r.braked }
-
 // rampSteps is in how many parts members get the keys of a higher weight.
 const rampSteps = 4
 
