@@ -110,9 +110,6 @@ back at once.`,
 			if err != nil {
 				return err
 			}
-			// Who cannot look, for what reason ever, can still ask.
-			o, err := p.observe(c.Context(), *s)
-			last := err == nil && !o.anyBut(id)
 			limit, cancel := context.WithTimeout(c.Context(), time.Duration(p.conn.timeout))
 			defer cancel()
 			r, err := natskv.RequestDrain(limit, nc, id)
@@ -123,6 +120,9 @@ back at once.`,
 				return unobserved("cannot ask for the drain", err)
 			}
 			p.out.say("%s gives up %d lattices.", id, r.Held)
+			// Who cannot look, for whatever reason, has asked all the same.
+			o, err := p.observe(c.Context(), *s)
+			last := err == nil && !o.anyBut(id)
 			if last {
 				p.out.say("warning: no other instance can take them; nobody acts for them until one is started.")
 			}

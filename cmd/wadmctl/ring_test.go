@@ -371,6 +371,32 @@ func TestInstancesWithAStreamPrefixAreFoundAndDrained(t *testing.T) {
 	}
 }
 
+// TestADrainIsAskedForFirst, not after what can take as long as --timeout: whoever
+// drains an instance may do so because JetStream is not well.
+func TestADrainIsAskedForFirst(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.WithoutJetStream())
+	nc := s.Connect(t)
+	asked, err := nc.SubscribeSync(">") // and never answers for JetStream
+	if err != nil {
+		t.Fatal(err)
+	}
+	drain, err := nc.Subscribe("wadm.sys.one.drain", func(m *nats.Msg) { _ = m.Respond([]byte(`{"instance": "one", "held": 7}`)) })
+	if err == nil {
+		err = nc.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := call(t.Context(), t, "", nil, "-s", s.URL(), "--timeout", "2s", "instance", "drain", "one")
+	if r.code != 0 || r.stderr != "one gives up 7 lattices.\n" {
+		t.Errorf("%+v", r)
+	}
+	if m, err := asked.NextMsgWithContext(t.Context()); err != nil || m.Subject != drain.Subject {
+		t.Errorf("asked first: %+v, %v", m, err)
+	}
+}
+
 func TestRingShowsWhoIsRamping(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
