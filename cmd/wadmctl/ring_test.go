@@ -123,12 +123,50 @@ func TestRingAndInstancesAreShownAndDrained(t *testing.T) {
 	}
 }
 
+// TestTheStateOfAnInstance, of which all that time changes is when it was seen.
+func TestTheStateOfAnInstance(t *testing.T) {
+	t.Parallel()
+	const active, draining = shard.MemberActive, shard.MemberDraining
+	for name, tt := range map[string]struct {
+		record shard.MemberState // empty: there is none
+		life   shard.Incarnation // of the record
+		ago    time.Duration
+		inView shard.MemberState // empty: it is not
+		want   string
+	}{
+		"in the view":                          {record: active, life: "now", inView: active, want: "active"},
+		"in the view and silent":               {record: active, life: "now", ago: time.Minute, inView: active, want: "active"},
+		"just come":                            {record: active, life: "now", ago: late, want: stateOutside},
+		"out of the view and silent":           {record: active, life: "now", ago: late + 1, want: stateLost},
+		"draining, and the view knows not yet": {record: draining, life: "now", inView: active, want: "draining"},
+		"draining, and only the view knows":    {record: active, life: "now", inView: draining, want: "draining"},
+		"draining outside":                     {record: draining, life: "now", ago: time.Minute, want: "draining"},
+		"ended":                                {inView: active, want: stateGone},
+		"restarted":                            {record: active, life: "next", inView: active, want: stateGone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := &observed{}
+			if tt.record != "" {
+				o.members = []natskv.Seen{{Member: shard.Member{ID: "a", Incarnation: tt.life, State: tt.record}, Ago: tt.ago}}
+			}
+			if tt.inView != "" {
+				o.view.Members = []shard.ViewMember{{ID: "a", Incarnation: "now", State: tt.inView}}
+			}
+			if got := o.state("a", "now"); got != tt.want {
+				t.Errorf("it is %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestInstanceListAndRingShowAgree on how each instance fares and on what it owns,
 // which is what the ledger says.
 func TestInstanceListAndRingShowAgree(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
-	store, err := natskv.Open(t.Context(), s.Connect(t), natskv.Config{Replicas: 1})
+	// Whoever is lost stays so: nothing expires, nobody comes.
+	store, err := natskv.Open(t.Context(), s.Connect(t), natskv.Config{MemberTTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +183,7 @@ func TestInstanceListAndRingShowAgree(t *testing.T) {
 		join(id, shard.MemberActive, params.Fingerprint())
 	}
 	join("drains", shard.MemberDraining, params.Fingerprint())
+	join("other", shard.MemberActive, "other")
 	view := shard.View{Schema: shard.Schema, Params: params, Fingerprint: params.Fingerprint(), Cause: "lost lost"}
 	for _, m := range []shard.ViewMember{{ID: "drains", Units: 4}, {ID: "ended", Units: 4}, {ID: "left", State: shard.MemberDraining}, {ID: "lives", Units: 4}} {
 		m.Incarnation = shard.Incarnation("life-" + m.ID)
@@ -163,9 +202,9 @@ func TestInstanceListAndRingShowAgree(t *testing.T) {
 		return r.stdout
 	}
 	w := &world{t: t}
-	w.until("who does not renew its record is lost", func() bool { return strings.Contains(run("instance", "list"), "  lost  ") })
-	join("new", shard.MemberActive, params.Fingerprint())
-	join("other", shard.MemberActive, "other")
+	w.until("who does not renew its record is lost", func() bool {
+		return regexp.MustCompile(`(?m)^lost .* lost  .*\nother .* lost, foreign  `).MatchString(run("instance", "list"))
+	})
 	for key, r := range map[shard.Key]shard.Record{
 		"default.a": {Owner: "lost", State: shard.Held}, "default.b": {Owner: "lives", State: shard.Held}, "default.c": {Owner: "lives", State: shard.Released}, "default.d": {},
 	} {
@@ -202,7 +241,7 @@ func TestInstanceListAndRingShowAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]row{
-		"drains": {"draining", 0}, "left": {"draining", 0}, "lives": {"active", 1}, "lost": {"lost", 1}, "new": {"outside", 0}, "other": {"outside", 0},
+		"drains": {"draining", 0}, "left": {"draining", 0}, "lives": {"active", 1}, "lost": {"lost", 1}, "other": {"lost", 0},
 	}
 	listed := map[string]row{}
 	for _, m := range list.Instances {
