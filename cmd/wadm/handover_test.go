@@ -109,10 +109,18 @@ func (d *departure) deployFromOne(ctx context.Context, app string) {
 	d.await(ctx, "the command has left", func() bool { return d.one.scheduler.Stats.Commands.Load() > stored && d.said() > said })
 }
 
-// stopOne stops the owner in order and returns what it leaves in the ledger, and
-// since when that is there.
-func (d *departure) stopOne(ctx context.Context) (shard.Record, time.Time) {
+// stopOne stops the owner in order and returns its release. The successor's claim
+// may have replaced that in the ledger by then.
+func (d *departure) stopOne(ctx context.Context) shard.Record {
 	d.t.Helper()
+	nc := d.nats.Connect(d.t)
+	claims, err := nc.SubscribeSync("wadm.own.default.default")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if err := nc.FlushWithContext(ctx); err != nil {
+		d.t.Fatal(err)
+	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- d.stop() }()
 	select {
@@ -123,11 +131,7 @@ func (d *departure) stopOne(ctx context.Context) (shard.Record, time.Time) {
 	case <-ctx.Done():
 		d.t.Fatal("the owner does not stop")
 	}
-	ledger, err := d.nats.JetStream(d.t).Stream(ctx, "wadm_ledger")
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	m, err := ledger.GetLastMsgForSubject(ctx, "wadm.own.default.default")
+	m, err := claims.NextMsgWithContext(ctx)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -135,7 +139,7 @@ func (d *departure) stopOne(ctx context.Context) (shard.Record, time.Time) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return r, m.Time
+	return r
 }
 
 // TestAHandOverWaitsForCommandsUnderWay: the connection of an owner's commands is
@@ -165,9 +169,10 @@ func TestAHandOverWaitsForCommandsUnderWay(t *testing.T) {
 	d.wire.Set(chaos.Link{Hold: [2]bool{chaos.Up: true}})
 	d.deployFromOne(ctx, "held")
 	before := len(d.sim.Commands())
-	r, at := d.stopOne(ctx)
-	if r.Settle == 0 {
-		t.Errorf("the owner left %+v, want a successor to wait", r)
+	began := time.Now()
+	r := d.stopOne(ctx)
+	if r.State != shard.Released || r.Settle == 0 {
+		t.Errorf("the owner left %+v, want a release that a successor waits after", r)
 	}
 	d.deploy(ctx, "waiting")
 	d.wire.Set(chaos.Link{})
@@ -177,8 +182,8 @@ func TestAHandOverWaitsForCommandsUnderWay(t *testing.T) {
 	wait, commands := time.Duration(r.Settle)*time.Millisecond, map[string]int{}
 	for _, c := range d.sim.Commands()[before:] {
 		commands[c.Instance]++
-		if after := c.Time.Sub(at); c.Instance == second && after < wait {
-			t.Errorf("the second acted %s after the release, want it to wait for %s", after, wait)
+		if after := c.Time.Sub(began); c.Instance == second && after < wait {
+			t.Errorf("the second acted %s after the first was told to stop, want it to wait for %s from its release", after, wait)
 		}
 	}
 	if commands["one"] == 0 || commands[second] == 0 {
@@ -194,7 +199,7 @@ func TestAHandOverWaitsForNothingThatHasArrived(t *testing.T) {
 	defer cancel()
 	d := newDeparture(ctx, t)
 	d.deployFromOne(ctx, "quick")
-	if r, _ := d.stopOne(ctx); r.State != shard.Released || r.Settle != 0 {
+	if r := d.stopOne(ctx); r.State != shard.Released || r.Settle != 0 {
 		t.Errorf("the owner left %+v, want a release that nobody waits after", r)
 	}
 }
