@@ -13,22 +13,18 @@ import (
 	"wadm/scheduler"
 )
 
-const (
-	// holdOff is how long a lattice waits with its next request after a refused one.
-	holdOff = 500 * time.Millisecond
-	// unheard is how much silence is doubtful once the consumer of another lattice
-	// was gone.
-	unheard = time.Second
-)
+// holdOff is how long a lattice waits with its next request after a refused one.
+const holdOff = 500 * time.Millisecond
 
 // attachment is one lattice that is delivered here.
 type attachment struct {
 	in       *Intake
 	ev       *events
 	claim    scheduler.Claim
-	sub      *nats.Subscription
-	inbox    string
 	consumer string
+	// sub takes what requests for events are answered with, by the newest consumer
+	// only: each has an inbox of its own. Of run only.
+	sub *nats.Subscription
 	// next is the subject of requests for events.
 	next string
 
@@ -40,17 +36,14 @@ type attachment struct {
 	queue []*nats.Msg
 	head  int
 	// open is how many messages the standing requests may still bring.
-	open int
-	// heard is when an event came or the consumer was last seen to be there; usual
-	// is the time from one event to the next, smoothed.
-	heard time.Time
-	usual time.Duration
-	// lost: the consumer is not there. silent: it may not be, as nothing came for
-	// long. reborn: the server has made it anew, in memory, without its position.
-	// gap: events may have been missed. off: don't ask before askAgain.
-	lost, silent, reborn, gap, off bool
-	gapAt                          time.Time
-	// begun: there has been a consumer of ours. Written by run only.
+	open  int
+	quiet quiet
+	// lost: the consumer is not there. looking: it is being looked up. reborn: the
+	// server has made it anew, in memory, without its position. gap: events may
+	// have been missed. off: don't ask before askAgain.
+	lost, looking, reborn, gap, off bool
+	gapAt                           time.Time
+	// begun: there has been a consumer of ours.
 	begun bool
 	// incarnation of the stream the rest belongs to; last is the highest sequence
 	// that was delivered or need not be, pending what is delivered and not
@@ -66,11 +59,10 @@ func newAttachment(in *Intake, ev *events, c scheduler.Claim) *attachment {
 	consumer := consumerName(c.Key)
 	return &attachment{
 		in: in, ev: ev, claim: c,
-		inbox:    in.s.nc.NewInbox(),
 		consumer: consumer,
 		next:     in.s.api + "CONSUMER.MSG.NEXT." + ev.stream + "." + consumer,
 		wake:     make(chan struct{}, 1),
-		usual:    in.s.cfg.Probe / 4,
+		quiet:    newQuiet(in.s.cfg.Probe),
 		lost:     true,
 	}
 }
@@ -84,10 +76,8 @@ func (a *attachment) signal() {
 
 // push takes a message from the connection. It never waits.
 func (a *attachment) push(m *nats.Msg) {
-	now := time.Now()
 	a.mu.Lock()
-	a.usual += (now.Sub(a.heard) - a.usual) / 8
-	a.heard, a.silent = now, false
+	a.quiet.hear(time.Now())
 	a.open = max(0, a.open-1)
 	if len(a.queue)-a.head >= 4*a.in.s.cfg.MaxAckPending {
 		// More than one consumer's worth: redeliveries to a lattice that stands
@@ -113,15 +103,14 @@ func (a *attachment) status(m *nats.Msg) {
 	a.mu.Lock()
 	switch {
 	case code == "100": // still there
-		a.heard, a.silent = time.Now(), false
 	case code == "503", code == "409" && (strings.Contains(text, "Deleted") || strings.Contains(text, "not found")):
-		a.lost = true
+		a.lose()
 	case code == "404", code == "408":
-		a.settle(m)
+		a.discount(m)
 	default:
 		// Moved, shutting down, too many requests and what servers may yet invent:
 		// it passes.
-		a.settle(m)
+		a.discount(m)
 		a.off = true
 		time.AfterFunc(holdOff, a.askAgain)
 		a.in.log.Debug("request for events refused", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "status", code, "description", text)
@@ -130,8 +119,14 @@ func (a *attachment) status(m *nats.Msg) {
 	a.signal()
 }
 
-// settle takes what an ended request will not bring off the account. Called with mu.
-func (a *attachment) settle(m *nats.Msg) {
+// lose notes that the consumer is not there. Called with mu.
+func (a *attachment) lose() {
+	a.lost = true
+	a.ev.raise(time.Now())
+}
+
+// discount takes what an ended request will not bring off the account. Called with mu.
+func (a *attachment) discount(m *nats.Msg) {
 	if n, err := strconv.Atoi(header(m, "Nats-Pending-Messages")); err == nil {
 		a.open = max(0, a.open-n)
 		return
@@ -162,41 +157,13 @@ func (a *attachment) reconnected(gap bool) {
 	a.signal()
 }
 
-// patience is after how much silence a lattice's consumer is looked up. Called
-// with mu.
-func (a *attachment) patience() time.Duration {
-	most := a.in.s.cfg.Probe
-	return min(max(4*a.usual, most/12), most)
-}
-
-// sweep notices a consumer that has been silent for long: a server that dies with
-// it says nothing, and neither does one that is back without its requests. At
-// alarmed the consumer of another lattice was gone.
-func (a *attachment) sweep(now, alarmed time.Time) {
-	a.mu.Lock()
-	silence := now.Sub(a.heard)
-	silent := !a.silent && (silence >= a.patience() || a.heard.Before(alarmed) && silence >= unheard)
-	if silent {
-		a.silent = true
-		a.usual = max(a.usual, silence)
-	}
-	a.mu.Unlock()
-	if silent {
-		a.signal()
-	}
-}
-
-// doubts tells why the consumer has to be looked up, if it has.
-func (a *attachment) doubts() (lost, silent bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.lost, a.silent
-}
-
 // run makes the consumer and delivers until ctx ends.
 func (a *attachment) run(ctx context.Context, deliver func(scheduler.Delivery), gap func()) error {
 	for {
-		if lost, silent := a.doubts(); lost || silent {
+		a.mu.Lock()
+		lost := a.lost
+		a.mu.Unlock()
+		if lost {
 			made, err := a.renew(ctx)
 			if err != nil {
 				return err
@@ -246,5 +213,5 @@ func (a *attachment) pull() {
 		return
 	}
 	// An error means no connection; the next one asks again.
-	_ = a.in.s.nc.PublishRequest(a.next, a.inbox, fmt.Appendf(nil, `{"batch":%d,"expires":%d}`, n, cfg.PullExpires.Nanoseconds()))
+	_ = a.in.s.nc.PublishRequest(a.next, a.sub.Subject, fmt.Appendf(nil, `{"batch":%d,"expires":%d}`, n, cfg.PullExpires.Nanoseconds()))
 }

@@ -24,13 +24,6 @@ const (
 // its server is gone and the cluster still knows its name.
 const mute = 2
 
-// isOffline tells that the cluster knows the consumer's server to be gone.
-func isOffline(err error) bool {
-	const code jetstream.ErrorCode = 10119
-	apiErr, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && apiErr.ErrorCode == code
-}
-
 var errUnanswered = errors.New("no answer about it")
 
 // consumerName is the durable name of a lattice's consumer. The tenant is in the
@@ -63,11 +56,10 @@ func (a *attachment) consumerConfig(from uint64) jetstream.ConsumerConfig {
 	}
 }
 
-// renew makes sure that there is a consumer of ours, and tries until there is or
-// an event tells so. The first one takes the place of whatever bears its name and
-// starts with the next event; a later one, in the place of a lost one, where that
-// stood. made tells that there is a new one. ErrFenced: there is one of a newer
-// claim.
+// renew makes sure that there is a consumer of ours, and tries until there is.
+// The first one takes the place of whatever bears its name and starts with the
+// next event; a later one, in the place of a lost one, where that stood. made
+// tells that there is a new one. ErrFenced: there is one of a newer claim.
 func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 	unanswered := 0
 	for try := 0; ; try++ {
@@ -78,21 +70,12 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		}
-		lost, silent := a.doubts()
-		if !lost && !silent {
-			<-a.in.creates
-			return false, nil
-		}
 		began := time.Now()
 		there, err := a.vacate(ctx, unanswered >= mute)
 		if err == nil && !there {
 			err = a.create(ctx, began)
 		}
 		<-a.in.creates
-		if a.begun && !there {
-			// Others may have been at the same server.
-			a.in.alarm.Store(true)
-		}
 		switch {
 		case err == nil:
 			return !there, nil
@@ -100,7 +83,7 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 			return false, err
 		case ctx.Err() != nil:
 			return false, context.Cause(ctx)
-		case errors.Is(err, errUnanswered) && (lost || isOffline(err)):
+		case errors.Is(err, errUnanswered):
 			unanswered++
 		}
 		level := a.in.log.Debug
@@ -120,21 +103,18 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 func (a *attachment) vacate(ctx context.Context, blindly bool) (there bool, err error) {
 	js, stream := a.in.s.js, a.ev.stream
 	if !blindly {
-		limited, cancel := context.WithTimeout(ctx, lookTimeout)
-		have, err := js.Consumer(limited, stream, a.consumer)
-		cancel()
+		info, err := a.lookUp(ctx)
 		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 			return false, nil
 		}
 		if err != nil {
 			return false, fmt.Errorf("look up consumer %s: %w: %w", a.consumer, errUnanswered, err)
 		}
-		info := have.CachedInfo()
-		epoch, err := strconv.ParseUint(info.Config.Metadata[metaEpoch], 10, 64)
-		switch counts := err == nil && info.Config.Metadata[metaLedger] == a.in.s.ledger(); {
-		case counts && epoch > a.claim.Epoch:
+		epoch := a.epochOf(info)
+		if epoch > a.claim.Epoch {
 			return false, fmt.Errorf("consumer %s of epoch %d: %w", a.consumer, epoch, scheduler.ErrFenced)
-		case counts && epoch == a.claim.Epoch && a.found(info.Delivered.Consumer):
+		}
+		if a.took(info) {
 			return true, nil
 		}
 	}
@@ -151,12 +131,12 @@ func (a *attachment) create(ctx context.Context, began time.Time) error {
 		return err
 	}
 	a.mu.Lock()
-	if now := a.ev.now(); now != a.incarnation {
+	if now := a.ev.incarnation.Load(); now != a.incarnation {
 		// All events of the new stream are new; nothing of the old one is pending.
 		a.incarnation, a.last, a.pending = now, 0, nil
 	}
 	if !a.begun {
-		a.last = a.ev.end()
+		a.last = a.ev.last.Load()
 	}
 	from := a.position()
 	a.mu.Unlock()
@@ -164,34 +144,19 @@ func (a *attachment) create(ctx context.Context, began time.Time) error {
 		return fmt.Errorf("create consumer %s: %w", a.consumer, err)
 	}
 	a.in.stats.created.Add(1)
+	if err := a.in.listen(a); err != nil {
+		return err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.begun, a.reborn, a.count = true, false, 0
-	a.there()
+	a.begun = true
+	a.lost, a.off, a.reborn = false, false, false
+	a.count, a.open = 0, 0
+	a.quiet.heard = time.Now()
 	// What waits here comes again.
 	clear(a.queue)
 	a.queue, a.head = a.queue[:0], 0
 	return nil
-}
-
-// found tells whether the consumer that was looked up is the one this attachment
-// has made, given how often it has delivered: one that the server has made again
-// starts to count anew.
-func (a *attachment) found(delivered uint64) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.begun || a.reborn || delivered < a.count {
-		return false
-	}
-	a.there()
-	return true
-}
-
-// there: the consumer is there, and whether it has requests of ours is not known.
-// Nor is what they still bring: messages that the connection had to drop never
-// come. Called with mu.
-func (a *attachment) there() {
-	a.lost, a.silent, a.off, a.open, a.heard = false, false, false, 0, time.Now()
 }
 
 // position is the sequence at which the next consumer must start. Called with mu.

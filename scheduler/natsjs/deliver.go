@@ -41,7 +41,8 @@ func (a *attachment) take() (d scheduler.Delivery, missed, ok bool) {
 		if count <= a.count {
 			// Its server has forgotten the consumer and made it again where it once
 			// started. One in its place starts where it stood; this event comes again.
-			a.lost, a.reborn = true, true
+			a.reborn = true
+			a.lose()
 			return scheduler.Delivery{}, missed, false
 		}
 		a.count = count

@@ -33,14 +33,32 @@ type events struct {
 	// made is when the stream was created: another time is another stream, in
 	// which the sequences of the old one mean nothing.
 	made time.Time
-	// incarnation counts the streams seen under this name.
-	incarnation uint64
-	// last is the stream's last sequence at the last look.
-	last uint64
+	// incarnation counts the streams seen under this name, last is the newest one's
+	// last sequence at the last look. They are written with mu held, which a look
+	// holds for long, and read without.
+	incarnation, last atomic.Uint64
 
 	// ahead is by how much this process's clock was ahead of the server's when the
 	// server was heard last; events bear the server's.
 	ahead atomic.Int64
+	// alarmed is when a consumer of this stream was found to be gone: seldom is it
+	// the only one.
+	alarmed atomic.Pointer[time.Time]
+}
+
+// raise gives the alarm, unless there was one just now.
+func (e *events) raise(now time.Time) {
+	if last := e.alarm(); now.Sub(last) >= e.s.cfg.Probe/impatience {
+		e.alarmed.Store(&now)
+	}
+}
+
+// alarm is when it was given last.
+func (e *events) alarm() time.Time {
+	if at := e.alarmed.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // heard compares the clocks.
@@ -117,24 +135,10 @@ func (e *events) look(ctx context.Context, since time.Time) error {
 	e.heard(info)
 	// A stream that lost its end (a server that was killed) gives sequences out
 	// again, so it counts as another one.
-	if !info.Created.Equal(e.made) || info.State.LastSeq < e.last {
+	if !info.Created.Equal(e.made) || info.State.LastSeq < e.last.Load() {
 		e.made = info.Created
-		e.incarnation++
+		e.incarnation.Add(1)
 	}
-	e.last = info.State.LastSeq
+	e.last.Store(info.State.LastSeq)
 	return nil
-}
-
-// end is the stream's last sequence when it was seen last.
-func (e *events) end() uint64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.last
-}
-
-// now tells which incarnation of the stream was seen last.
-func (e *events) now() (incarnation uint64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.incarnation
 }

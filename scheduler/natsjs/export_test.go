@@ -51,12 +51,14 @@ func NewBenchAttachment(s *Streams, key tenancy.LatticeKey) BenchAttachment {
 	return BenchAttachment{newAttachment(NewIntake(s), ev, scheduler.Claim{Key: key, Epoch: 1})}
 }
 
-// Deliver passes a message through and acknowledges it.
-func (b BenchAttachment) Deliver(m *nats.Msg) {
+// Deliver passes a message through and acknowledges it; false: it is none to deliver.
+func (b BenchAttachment) Deliver(m *nats.Msg) bool {
 	b.a.push(m)
-	if d, _, ok := b.a.take(); ok {
+	d, _, ok := b.a.take()
+	if ok {
 		d.Ack()
 	}
+	return ok
 }
 
 // Overcount makes every lattice believe that its requests may still bring n more
@@ -76,4 +78,27 @@ func Age(s *Streams, actual, ahead time.Duration) time.Duration {
 	server := time.Now().Add(-ahead)
 	e.heard(&jetstream.StreamInfo{TimeStamp: server})
 	return e.age(server.Add(-actual).UnixNano())
+}
+
+// Alarmed tells whether any consumer was found to be gone.
+func Alarmed(in *Intake) (yes bool) {
+	in.each(func(a *attachment) { yes = yes || !a.ev.alarm().IsZero() })
+	return yes
+}
+
+// Looks counts how often a lattice's consumer is looked up whose events come at
+// these times after it was attached, swept every second.
+func Looks(most time.Duration, events []time.Duration) (n int) {
+	q := newQuiet(most)
+	begin := q.heard
+	for now := time.Duration(0); len(events) > 0; now += time.Second {
+		for ; len(events) > 0 && events[0] <= now; events = events[1:] {
+			q.hear(begin.Add(events[0]))
+		}
+		if at := begin.Add(now); at.Sub(q.last()) >= q.patience() {
+			q.look(at)
+			n++
+		}
+	}
+	return n
 }

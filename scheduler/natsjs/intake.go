@@ -37,8 +37,8 @@ type Intake struct {
 	creates chan struct{}
 	done    chan struct{}
 	running atomic.Bool
-	// alarm: a consumer was gone.
-	alarm atomic.Bool
+	// looks are the lattices whose consumers are to be looked up.
+	looks chan *attachment
 
 	mu       sync.RWMutex
 	attached map[*nats.Subscription]*attachment
@@ -69,6 +69,7 @@ func NewIntake(s *Streams) *Intake {
 		msgs:     make(chan *nats.Msg, inboxDepth),
 		creates:  make(chan struct{}, s.cfg.Creates),
 		done:     make(chan struct{}),
+		looks:    make(chan *attachment, looksDepth),
 		attached: map[*nats.Subscription]*attachment{},
 	}
 }
@@ -91,7 +92,14 @@ func (in *Intake) Run(ctx context.Context) error {
 	defer in.s.nc.RemoveStatusListener(status)
 	sweep := time.NewTicker(in.s.cfg.Probe / 60)
 	defer sweep.Stop()
-	var cut, alarmed time.Time
+	ctx, cancel := context.WithCancel(ctx)
+	var lookers sync.WaitGroup
+	defer lookers.Wait()
+	defer cancel()
+	for range lookersAtOnce {
+		lookers.Go(func() { in.look(ctx) })
+	}
+	var cut time.Time
 	for {
 		select {
 		case m := <-in.msgs:
@@ -112,10 +120,7 @@ func (in *Intake) Run(ctx context.Context) error {
 				return fmt.Errorf("run intake: %w", nats.ErrConnectionClosed)
 			}
 		case now := <-sweep.C:
-			if now.Sub(alarmed) >= in.s.cfg.Probe/12 && in.alarm.Swap(false) {
-				alarmed = now
-			}
-			in.each(func(a *attachment) { a.sweep(now, alarmed) })
+			in.each(func(a *attachment) { a.sweep(now) })
 		case <-ctx.Done():
 			return nil
 		}
@@ -163,22 +168,35 @@ func (in *Intake) Attach(ctx context.Context, c scheduler.Claim, deliver func(sc
 		return fmt.Errorf("attach intake: %w", err)
 	}
 	a := newAttachment(in, ev, c)
-	a.sub, err = in.s.nc.ChanSubscribe(a.inbox, in.msgs)
-	if err != nil {
-		return fmt.Errorf("attach intake of %s: %w", c.Key, err)
-	}
-	in.mu.Lock()
-	in.attached[a.sub] = a
-	in.mu.Unlock()
-	defer func() {
-		in.mu.Lock()
-		delete(in.attached, a.sub)
-		in.mu.Unlock()
-		// With the interest goes the standing request.
-		_ = a.sub.Unsubscribe()
-	}()
+	defer in.deafen(a)
 	if err := a.run(ctx, deliver, gap); err != nil {
 		return fmt.Errorf("attach intake of %s: %w", c.Key, err)
 	}
 	return nil
+}
+
+// listen has what a new consumer sends brought to its lattice, and nothing any
+// more that the one before it sent.
+func (in *Intake) listen(a *attachment) error {
+	sub, err := in.s.nc.ChanSubscribe(in.s.nc.NewInbox(), in.msgs)
+	if err != nil {
+		return fmt.Errorf("subscribe to events: %w", err)
+	}
+	in.deafen(a)
+	in.mu.Lock()
+	in.attached[sub] = a
+	in.mu.Unlock()
+	a.sub = sub
+	return nil
+}
+
+// deafen ends what listen began. With the interest goes the standing request.
+func (in *Intake) deafen(a *attachment) {
+	if a.sub == nil {
+		return
+	}
+	in.mu.Lock()
+	delete(in.attached, a.sub)
+	in.mu.Unlock()
+	_ = a.sub.Unsubscribe()
 }

@@ -199,17 +199,15 @@ func TestAConsumerThatIsStillThereIsNotMadeAgain(t *testing.T) {
 	}
 	o := attach(t, in, claim(t, js, lattice1("default")), false)
 	// What a server says whose news are old: about a consumer that is back by now.
+	looks := watchRequests(t, srv, "CONSUMER.INFO.wasmbus_events.wadm-default")
+	before := looks()
 	late := nats.NewMsg(<-inbox)
 	late.Header.Set("Status", "409")
 	late.Header.Set("Description", "Consumer Deleted")
 	if err := nc.PublishMsg(late); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-inbox: // it asks again
-	case <-time.After(patience):
-		t.Fatal("no further request")
-	}
+	eventually(t, "a look", func() bool { return looks() > before })
 	emit(t, nc, "default", "host_started", "one")
 	eventually(t, "event", func() bool { return o.has("one") })
 	if st := in.Stats(); st.Created != 1 || st.Gaps != 1 || len(o.seen()) != 1 {
@@ -354,7 +352,7 @@ func TestAnExpiredRequestIsRenewed(t *testing.T) {
 	nc, js := srv.Connect(t), srv.JetStream(t)
 	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{PullExpires: 100 * time.Millisecond, PullBatch: 4}))
 	o := attach(t, in, claim(t, js, lattice1("default")), false)
-	asked := watchRequests(t, srv, "default")
+	asked := watchRequests(t, srv, "CONSUMER.MSG.NEXT.wasmbus_events.wadm-default")
 	eventually(t, "renewals", func() bool { return asked() >= 3 })
 	for i := range 20 {
 		emit(t, nc, "default", "host_heartbeat", fmt.Sprint(i))
@@ -365,13 +363,13 @@ func TestAnExpiredRequestIsRenewed(t *testing.T) {
 	}
 }
 
-// watchRequests counts the requests for events of a lattice.
-func watchRequests(t testing.TB, srv *natstest.Server, lattice string) func() int {
+// watchRequests counts the requests of a kind to JetStream.
+func watchRequests(t testing.TB, srv *natstest.Server, kind string) func() int {
 	t.Helper()
 	nc := srv.Connect(t)
 	var mu sync.Mutex
 	n := 0
-	_, err := nc.Subscribe("$JS.API.CONSUMER.MSG.NEXT.wasmbus_events.wadm-"+lattice, func(*nats.Msg) {
+	_, err := nc.Subscribe("$JS.API."+kind, func(*nats.Msg) {
 		mu.Lock()
 		n++
 		mu.Unlock()
@@ -506,6 +504,9 @@ func TestALostConsumerMakesOthersLookAtTheirs(t *testing.T) {
 	in := newIntake(t, open(t, through, natsjs.Config{}))
 	quiet := attach(t, in, claim(t, js, lattice1("quiet")), false)
 	attach(t, in, claim(t, js, lattice1("loud")), false)
+	if natsjs.Alarmed(in) {
+		t.Error("that a lattice was attached gave the alarm")
+	}
 	wire.dropAnswers.Store(true)
 	if err := js.DeleteConsumer(t.Context(), "wasmbus_events", "wadm-quiet"); err != nil {
 		t.Fatal(err)
@@ -522,6 +523,23 @@ func TestALostConsumerMakesOthersLookAtTheirs(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the event", func() bool { return quiet.has("one") })
+}
+
+// TestLooksAtAQuietLatticeCostNoFurtherRequest: one request stands, however often
+// the consumer is looked up.
+func TestLooksAtAQuietLatticeCostNoFurtherRequest(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{Probe: 120 * time.Millisecond}))
+	looks := watchRequests(t, srv, "CONSUMER.INFO.wasmbus_events.wadm-default")
+	attach(t, in, claim(t, js, lattice1("default")), false)
+	asked := watchRequests(t, srv, "CONSUMER.MSG.NEXT.wasmbus_events.wadm-default")
+	eventually(t, "looks", func() bool { return looks() > 6 })
+	c, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-default")
+	if err != nil || c.CachedInfo().NumWaiting != 1 || asked() > 1 {
+		t.Errorf("%v, %d requests stand, %d were made", err, c.CachedInfo().NumWaiting, asked())
+	}
 }
 
 func TestABrokenConnectionLosesNothingUnlessItLastsAsLongAsEvents(t *testing.T) {
