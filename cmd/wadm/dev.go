@@ -62,6 +62,10 @@ func runDev(ctx context.Context, args, environ []string, stdout, stderr io.Write
 	switch {
 	case err == nil, errors.Is(err, errQuit), errors.Is(err, errConverged):
 		return exitOK
+	case errors.Is(err, errAllDrained):
+		// Somebody else did that, so whoever sits here is told.
+		fmt.Fprintf(stderr, "wadm dev: %v, so all has ended\n", err)
+		return exitOK
 	case errors.Is(err, errAppFailed):
 		fmt.Fprintf(stderr, "wadm dev: %v\n", err)
 		return exitAppFailed

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,8 +29,11 @@ const devInstanceCommand = "dev-instance"
 const devKill = 10 * time.Second
 
 var (
-	// errNoInstance ends a session whose servers have all ended.
+	// errNoInstance ends a session whose servers have all ended, the last one in
+	// another way than by a drain.
 	errNoInstance = errors.New("no server is left")
+	// errAllDrained ends one whose last server was drained.
+	errAllDrained = errors.New("the last server was drained")
 	// errSessionOver ends a server whose session has.
 	errSessionOver = errors.New("wadm dev ends")
 )
@@ -39,6 +43,7 @@ var (
 // goes on without a server that was drained or killed, and ends with the last.
 func (o devOptions) runInstances(ctx context.Context, url string, environ []string, log *slog.Logger, view *devView) error {
 	group, gctx := errgroup.WithContext(ctx)
+	var lastDied atomic.Bool // of the servers that have ended, the last one
 	if o.instances == 1 {
 		cfg := config.Config{InstanceID: "dev", DrainTimeout: devDrain, NATS: config.NATS{Server: url}}
 		cfg.Admin.Address = o.httpAdmin
@@ -56,36 +61,43 @@ func (o devOptions) runInstances(ctx context.Context, url string, environ []stri
 			if i == 0 && o.httpAdmin != "" {
 				args = append(args, "--http-admin", o.httpAdmin)
 			}
-			group.Go(func() error { return runInstance(gctx, name, args, environ, log, view) })
+			group.Go(func() error {
+				drained, err := runInstance(gctx, name, args, environ, log, view)
+				lastDied.Store(!drained)
+				return err
+			})
 		}
 	}
 	err := group.Wait()
-	if err == nil && ctx.Err() == nil {
-		err = errNoInstance
+	switch {
+	case err != nil || ctx.Err() != nil:
+		return err
+	case lastDied.Load():
+		return errNoInstance
 	}
-	return err
+	return errAllDrained
 }
 
-// runInstance runs a server in a process until ctx ends. It returns an error only
-// when there can be no such process.
-func runInstance(ctx context.Context, name string, args, environ []string, log *slog.Logger, view *devView) error {
+// runInstance runs a server in a process until ctx ends, and tells whether it ended
+// in order. It returns an error only when there can be no such process.
+func runInstance(ctx context.Context, name string, args, environ []string, log *slog.Logger, view *devView) (drained bool, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return false, fmt.Errorf("find this program: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Env = environ
 	cmd.Stderr = &passedOn{handler: log.Handler()}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return fmt.Errorf("start server: %w", err)
+		return false, fmt.Errorf("start server: %w", err)
 	}
 	cmd.Cancel, cmd.WaitDelay = stdin.Close, devKill
 	if err := cmd.Start(); err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return false, nil
 		}
-		return fmt.Errorf("start server: %w", err)
+		return false, fmt.Errorf("start server: %w", err)
 	}
 	view.instance(name, cmd.Process.Pid, fmt.Sprintf("is process %d", cmd.Process.Pid))
 	err = cmd.Wait()
@@ -96,7 +108,7 @@ func runInstance(ctx context.Context, name string, args, environ []string, log *
 	default:
 		view.instance(name, 0, fmt.Sprintf("has died: %v", err))
 	}
-	return nil
+	return err == nil, nil
 }
 
 // runDevInstance runs a server of a session. Like every server it takes signals;

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -235,6 +236,68 @@ func TestDevServersCanBeKilledAndDrained(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitUntil(t, out, func() bool { return !listens() })
+}
+
+// TestDevEndsWithItsLastServer, as that did: 0 when it was drained, 1 when it died.
+func TestDevEndsWithItsLastServer(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		drain string
+		kill  string // before or after that
+		first bool   // before
+		code  int
+		says  string
+	}{
+		"the only one is drained":         {drain: "dev", says: "wadm dev: the last server was drained, so all has ended\n"},
+		"one is killed, the last drained": {drain: "wadm-2", kill: "wadm-1", first: true, says: "wadm dev: the last server was drained, so all has ended\n"},
+		"one is drained, the last killed": {drain: "wadm-2", kill: "wadm-1", code: 1, says: "wadm dev: no server is left\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"--instances", "1"}
+			if tt.kill != "" {
+				args[1] = "2"
+			}
+			cmd, out := startDev(t, t.TempDir(), args...)
+			// Then both applications are with the servers: nothing is left to fail without one.
+			waitUntil(t, out, func() bool { return strings.Contains(out.String(), "greeter deployed") })
+			kill := func() {
+				t.Helper()
+				var pid []string
+				waitUntil(t, out, func() bool {
+					pid = regexp.MustCompile(tt.kill + ` is process (\d+)\n`).FindStringSubmatch(out.String())
+					return pid != nil
+				})
+				if err := exec.Command("kill", "-9", pid[1]).Run(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.first {
+				kill()
+				waitUntil(t, out, func() bool { return strings.Contains(out.String(), tt.kill+" has died") })
+			}
+			nc, err := natsconn.Connect(t.Context(), natsconn.Config{Server: regexp.MustCompile(`nats://[^\s,]+`).FindString(out.String())}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			waitUntil(t, out, func() bool {
+				_, err := natskv.RequestDrain(t.Context(), nc.Conn, shard.MemberID(tt.drain))
+				if err != nil && !errors.Is(err, natskv.ErrNoInstance) {
+					t.Fatal(err)
+				}
+				return err == nil
+			})
+			if tt.kill != "" && !tt.first {
+				waitUntil(t, out, func() bool { return strings.Contains(out.String(), tt.drain+" has given up its lattices and ended\n") })
+				kill()
+			}
+			_ = cmd.Wait() // the code is what counts
+			if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.HasSuffix(out.String(), tt.says) {
+				t.Errorf("exit code %d, want %d and %q:\n%s", code, tt.code, tt.says, out)
+			}
+		})
+	}
 }
 
 // TestDevSendsTracesWhereTheEnvironmentSays, whether its servers are processes of

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"wadm/config/terminal"
@@ -121,13 +122,15 @@ back at once.`,
 			}
 			p.out.say("%s gives up %d lattices.", id, r.Held)
 			// Who cannot look, for whatever reason, has asked all the same.
-			o, err := p.observe(c.Context(), *s)
+			ctx, done := whileConnected(c.Context(), nc)
+			defer done()
+			o, err := p.observe(ctx, *s)
 			last := err == nil && !o.anyBut(id)
 			if last {
 				p.out.say("warning: no other instance can take them; nobody acts for them until one is started.")
 			}
 			if wait {
-				if err := p.awaitGone(c.Context(), *s, id); err != nil {
+				if err := p.awaitGone(ctx, nc, *s, id); err != nil {
 					return err
 				}
 				p.out.say("%s has ended.", id)
@@ -146,11 +149,42 @@ back at once.`,
 	return c
 }
 
+// natsGone is how long NATS may be away before who waits for an instance to leave
+// gives up. The restart of a server, or its successor in a cluster, takes less.
+const natsGone = 3 * time.Second
+
+var errNATSGone = errors.New("the connection to NATS is lost and does not come back")
+
+// whileConnected is a context that ends with errNATSGone when NATS is away for longer
+// than that: who asks then would wait for the answer as long as it may.
+func whileConnected(ctx context.Context, nc *nats.Conn) (context.Context, func()) {
+	ctx, end := context.WithCancelCause(ctx)
+	go func() {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		up := time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-tick.C:
+				if nc.IsConnected() {
+					up = now
+				} else if now.Sub(up) > natsGone {
+					end(errNATSGone)
+				}
+			}
+		}
+	}()
+	return ctx, func() { end(nil) }
+}
+
 // awaitGone waits until an instance has removed its record, its last act, and
 // until the others, if there are any, have a view without it: what is shown
-// afterwards does not have it any more.
-func (p *program) awaitGone(ctx context.Context, s storeFlags, id shard.MemberID) error {
-	o, err := p.observer(ctx, s)
+// afterwards does not have it any more. The last server of a wadm dev takes NATS
+// with it, and then nothing can be seen any more.
+func (p *program) awaitGone(ctx context.Context, nc *nats.Conn, s storeFlags, id shard.MemberID) error {
+	o, err := p.observerOn(nc, s)
 	if err != nil {
 		return err
 	}
@@ -169,8 +203,14 @@ func (p *program) awaitGone(ctx context.Context, s storeFlags, id shard.MemberID
 		select {
 		case <-tick.C:
 		case <-limit.Done():
-			if ctx.Err() != nil {
-				return failed("interrupted", context.Cause(ctx))
+			switch cause := context.Cause(ctx); {
+			case errors.Is(cause, errNATSGone):
+				return &failure{
+					code: exitUnreachable, what: fmt.Sprintf("%s was asked to drain; whether it has left cannot be seen", id), cause: cause,
+					hint: "the last server of a 'wadm dev' takes NATS with it, and then all has ended",
+				}
+			case cause != nil:
+				return failed("interrupted", cause)
 			}
 			return &failure{code: exitTimeout, what: fmt.Sprintf("%s has not left within a minute", id), cause: err}
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -148,4 +149,31 @@ func TestADrainIsAskedForFirst(t *testing.T) {
 	if m, err := asked.NextMsgWithContext(t.Context()); err != nil || m.Subject != drain.Subject {
 		t.Errorf("asked first: %+v, %v", m, err)
 	}
+}
+
+// TestADrainThatTakesNATSAlong, as that of the only server of a wadm dev does, is not
+// waited for as long as one that goes on.
+func TestADrainThatTakesNATSAlong(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	nc := s.Connect(t)
+	stopped := make(chan struct{})
+	_, err := nc.Subscribe("wadm.sys.dev.drain", func(m *nats.Msg) {
+		_, _ = m.Respond([]byte(`{"instance": "dev", "held": 2}`)), nc.Flush()
+		go func() { defer close(stopped); s.Stop() }()
+	})
+	if err == nil {
+		err = nc.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	r := call(ctx, t, "", nil, "-s", s.URL(), "instance", "drain", "dev", "--wait")
+	const said = "dev gives up 2 lattices.\nerror: dev was asked to drain; whether it has left cannot be seen\ncause: the connection to NATS is lost and does not come back\nhint: the last server of a 'wadm dev' takes NATS with it, and then all has ended\n"
+	if r.code != exitUnreachable || r.stderr != said {
+		t.Errorf("%+v", r)
+	}
+	<-stopped
 }

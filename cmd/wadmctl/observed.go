@@ -82,6 +82,11 @@ func (p *program) observer(ctx context.Context, s storeFlags) (*natskv.Observer,
 	if err != nil {
 		return nil, err
 	}
+	return p.observerOn(nc, s)
+}
+
+// observerOn is observer on a connection that is there.
+func (p *program) observerOn(nc *nats.Conn, s storeFlags) (*natskv.Observer, error) {
 	name := config.Storage{StreamPrefix: s.prefix}.Stream
 	o, err := natskv.NewObserver(nc, natskv.Config{
 		Ledger: name(natskv.DefaultLedger), Lattices: name(natskv.DefaultLattices),
