@@ -336,8 +336,12 @@ func (r *Roster) build(now time.Time, c change, due due) View {
 	}
 	if due.losses {
 		for _, id := range c.lost {
+			how := "lost "
+			if r.left[ms[id].Incarnation] {
+				how = "left "
+			}
 			delete(ms, id)
-			causes = append(causes, "lost "+string(id))
+			causes = append(causes, how+string(id))
 		}
 		for id, rec := range c.restarted {
 			m := ms[id]

@@ -457,6 +457,9 @@ func TestAGoodbyeNeedsNoSuspicion(t *testing.T) {
 	if _, ok := v.Member("e"); ok {
 		t.Error("still there")
 	}
+	if v.Cause != "left e" {
+		t.Errorf("the cause is %q", v.Cause)
+	}
 }
 
 func TestAMassLossIsHeldBackAndForgottenWhenTheyReturn(t *testing.T) {
