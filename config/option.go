@@ -54,7 +54,7 @@ func processOptions() []Option {
 		{Long: "config", Env: "WADM_CONFIG_FILE", Kind: KindText,
 			Help: "Configuration file (YAML). Variables and flags win over it."},
 		{Key: "instance_id", Long: "instance-id", Env: "WADM_INSTANCE_ID", Kind: KindText,
-			Help:  "Unique name of this process among the instances. Made up at start when not given.",
+			Help:  "Unique name of this process among the instances. Of two with the same, the one that was started first owns nothing and is not ready while the other lives. Made up at start when not given.",
 			check: optional(instanceID), field: func(c *Config) any { return &c.InstanceID }},
 		{Key: "host_id", Long: "host-id", Short: "i", Env: "WADM_HOST_ID", Kind: KindText, Upstream: true,
 			Help:  "Older name of --instance-id, which wins over it.",

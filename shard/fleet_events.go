@@ -34,7 +34,7 @@ func (f *Fleet) replacedBy(i Incarnation) {
 		return
 	}
 	f.replaced, f.otherAt = true, time.Now()
-	f.cfg.Log.Error("another instance runs under this name; this one stops acting", "instance", string(f.me.ID), "incarnation", string(i))
+	f.cfg.Log.Error("another instance runs under this name; this one stops acting", "incarnation", string(i))
 	f.hold.Halt()
 }
 
@@ -44,7 +44,7 @@ func (f *Fleet) comeBack(now time.Time) {
 	if _, there := f.roster.records[f.me.ID]; there || !f.roster.recordsLoaded || !f.roster.Healthy() || now.Sub(f.otherAt) < f.cfg.Roster.Suspect {
 		return
 	}
-	f.cfg.Log.Warn("the other instance of this name is gone: taking part again", "instance", string(f.me.ID))
+	f.cfg.Log.Warn("the other instance of this name is gone: taking part again")
 	f.replaced, f.rev, f.gone = false, 0, false
 	f.hold.Resume()
 	f.renew(now)
@@ -168,7 +168,7 @@ func (f *Fleet) heard(now time.Time, b Beat) {
 	}
 	if b.Digest != f.ring.Digest() {
 		if !f.disagree[b.ID] {
-			f.cfg.Log.Error("another instance computes another ring from the same view", "instance", string(b.ID), "view", b.View)
+			f.cfg.Log.Error("another instance computes another ring from the same view", "other", string(b.ID), "view", b.View)
 		}
 		f.disagree[b.ID] = true
 	} else {
@@ -349,7 +349,9 @@ func (f *Fleet) watchCoverage(now time.Time) {
 		return // what is not heard cannot be judged
 	}
 	before := len(f.orphans)
-	f.orphans = f.hold.Orphans(now, f.cfg.OrphanLimit, func(h Head) bool { return f.roster.Covers(now, h) })
+	// Who was replaced does not see its successor, which has its name, as a living
+	// member, and leaves it to that one to judge.
+	f.orphans = f.hold.Orphans(now, f.cfg.OrphanLimit, func(h Head) bool { return f.replaced || f.roster.Covers(now, h) })
 	switch n := len(f.orphans); {
 	case n > 0 && before == 0:
 		f.cfg.Log.Error("keys without a living owner", "keys", n, "oldest", string(f.orphans[0].Key), "for", now.Sub(f.orphans[0].Since))

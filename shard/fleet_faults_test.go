@@ -186,6 +186,9 @@ func TestTwoInstancesOfOneNameDoNotFight(t *testing.T) {
 		if err := is[1].fleet.Ready(); err == nil || !strings.Contains(err.Error(), shard.ErrSuperseded.Error()) {
 			t.Errorf("the older is ready: %v", err)
 		}
+		if s := is[1].fleet.Status(); s.Bare != 0 {
+			t.Errorf("the older counts what the newer owns as without an owner: %v", s.Orphans)
+		}
 		if err := b.fleet.Ready(); err != nil {
 			t.Errorf("the newer is not ready: %v", err)
 		}
