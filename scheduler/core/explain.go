@@ -44,8 +44,7 @@ type ScalerExplanation struct {
 	Image     string     `json:"image,omitempty"`
 	// Waiting names what has to be there first, such as a configuration.
 	Waiting string `json:"waiting,omitempty"`
-	// Wanted and Have count instances, or hosts of a provider. A daemon scaler
-	// wants its count on each host that fits.
+	// Wanted and Have count instances, or hosts of a provider, on all hosts together.
 	Wanted   uint64               `json:"wanted"`
 	Have     uint64               `json:"have"`
 	Spreads  []SpreadExplanation  `json:"spreads,omitempty"`
@@ -301,11 +300,16 @@ func (p *placement) stateOf(pl *place) PlacementState {
 func (p *placement) explainHosts(y *SpreadExplanation, c *demand) {
 	var closest *Exclusion
 	fewest := 0
+	var mine uint64 // of the eligible hosts, those that no other spread of the application has
 	for _, h := range p.s.hosts {
 		missing := h.Lacks(c.sp.labels)
 		if len(missing) == 0 {
 			y.Eligible++
-			if pl := p.places[h.ID]; pl.demand != c {
+			pl := p.places[h.ID]
+			if pl.demand == nil || pl.demand == c || pl.demand.sc.app != c.sc.app {
+				mine++
+			}
+			if pl.demand != c {
 				code, detail := p.excluded(pl, c)
 				y.Excluded = append(y.Excluded, Exclusion{h.ID, code, detail})
 			} else if h.Silent && pl.inst == nil {
@@ -322,7 +326,16 @@ func (p *placement) explainHosts(y *SpreadExplanation, c *demand) {
 	slices.SortStableFunc(y.Excluded, func(a, b Exclusion) int {
 		return cmp.Compare(slices.Index(exclusionOrder, a.Reason), slices.Index(exclusionOrder, b.Reason))
 	})
-	if y.Have < y.Wanted {
+	// Without a host a daemon scaler wants nothing, and yet it is not served.
+	unserved := c.sc.daemon && y.Eligible == 0 && y.Wanted > 0
+	if c.sc.daemon {
+		each := y.Wanted
+		if p.u.id.Provider {
+			each = min(each, 1)
+		}
+		y.Wanted = each * mine
+	}
+	if y.Have < y.Wanted || unserved {
 		y.Hint = c.hint(y, closest)
 	}
 	if len(y.Excluded) > maxExcluded {
