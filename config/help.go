@@ -81,7 +81,8 @@ Later layers win: defaults, the configuration file (` + "`--config`, `WADM_CONFI
 * An unknown flag, key or word for an enum is an error; an unknown ` + "`WADM_`" + ` variable is a warning that names the nearest known one.
 * A variable that is set to the empty text counts as set.
 * Variables of other programs are ignored: ` + "`WADM_VERSION`, `WADM_JS_DOMAIN`, `WADM_MANIFEST`, `WADM_PORT*`, `WADM_SERVICE_*`" + `.
-* Exit code 2: a mistake in flags or variables. Exit code 6: a mistake in the file, or in a file it names.
+* Exit code 2: flags or variables that cannot be read or do not fit together, such as half a credential. Exit code 6: a
+  mistake in the configuration file; a file or credential that cannot be used, wherever it is named; ` + "`multitenant`" + `.
 
 ## Options
 
