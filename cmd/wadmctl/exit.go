@@ -59,9 +59,12 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.cause }
 
+// seeHelp is the hint at the help of the command at hand, which Run puts in.
+const seeHelp = "see --help"
+
 // usagef is a mistake in how the program was called.
 func usagef(format string, args ...any) error {
-	return &failure{code: exitUsage, what: fmt.Sprintf(format, args...), hint: "see 'wadmctl --help'"}
+	return &failure{code: exitUsage, what: fmt.Sprintf(format, args...), hint: seeHelp}
 }
 
 // failed says what could not be done and derives code and hint from the cause.

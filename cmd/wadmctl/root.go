@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 
@@ -23,9 +25,12 @@ func Run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	at, err := root.ExecuteContextC(ctx)
 	p.close()
 	if err != nil {
+		if f, ok := errors.AsType[*failure](err); ok && f.hint == seeHelp {
+			f.hint = fmt.Sprintf("see '%s --help'", at.CommandPath())
+		}
 		return p.out.fail(p.refused(err))
 	}
 	return exitOK
@@ -94,6 +99,8 @@ func arguments(least, most int) cobra.PositionalArgs {
 		switch {
 		case len(args) > most && most == 0 && c.HasSubCommands():
 			return usagef("unknown command %q for %q", args[0], c.CommandPath())
+		case len(args) > most && c.Flags().Changed("watch") && (watchInterval{new(duration)}).Set(args[most]) == nil:
+			return usagef("%s: unexpected argument %q; an interval is written with a sign: -w=%[2]s", c.CommandPath(), args[most])
 		case len(args) > most:
 			return usagef("%s: unexpected argument %q", c.CommandPath(), args[most])
 		case len(args) < least:
