@@ -2,10 +2,10 @@
 // as their manifests want them.
 //
 // It takes upstream wadm's place: same flags, variables, --version and NATS
-// API. The first SIGTERM or SIGINT stops it in order and ends with exit code
-// 0; a second one, not at the same moment, ends it at once. Start reading at run.go; what a running
-// server consists of is in server.go. `wadm dev`, everything in one command, begins in
-// dev.go.
+// API. The first SIGTERM, SIGINT or SIGHUP stops it in order and ends with exit code
+// 0; a second one, not at the same moment, ends it at once. Under nohup SIGHUP has no
+// effect. Start reading at run.go; what a running server consists of is in server.go.
+// `wadm dev`, everything in one command, begins in dev.go.
 package main
 
 import (
@@ -25,6 +25,9 @@ func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		cancel(stopSignal{<-signals})
 		asked := time.Now()

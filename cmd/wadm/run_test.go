@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -243,7 +244,11 @@ func process(t *testing.T, args ...string) (*exec.Cmd, *lockedBuffer) {
 func TestSignalsStopARealProcessInOrder(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
-	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+	signals := []os.Signal{syscall.SIGTERM, syscall.SIGINT}
+	if !signal.Ignored(syscall.SIGHUP) { // the process inherits that from a test under nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	for _, sig := range signals {
 		cmd, log := process(t, "-s", s.URL(), "--structured-logging")
 		waitUntil(t, log, func() bool { return strings.Contains(log.String(), "wadm is ready") })
 		if err := cmd.Process.Signal(sig); err != nil {
@@ -262,6 +267,32 @@ func TestSignalsStopARealProcessInOrder(t *testing.T) {
 				t.Errorf("line is no JSON: %s", line)
 			}
 		}
+	}
+}
+
+// TestNohupIsHonoured: a server that is to outlive its terminal does.
+func TestNohupIsHonoured(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &lockedBuffer{}
+	cmd := exec.Command("sh", "-c", `trap "" HUP; exec "$0" "$@"`, self, "-s", s.URL())
+	cmd.Env, cmd.Stderr = append(os.Environ(), asWadm+"=1"), log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // does nothing once it has ended
+	waitUntil(t, log, func() bool { return strings.Contains(log.String(), "wadm is ready") })
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM} {
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Wait(); err != nil || !strings.Contains(log.String(), "received terminated") {
+		t.Errorf("%v; log:\n%s", err, log)
 	}
 }
 
