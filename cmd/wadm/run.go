@@ -36,17 +36,23 @@ func subcommand(name string) (command, bool) {
 	case devInstanceCommand:
 		return runDevInstance, true
 	case "version":
-		return func(_ context.Context, _, _ []string, stdout, _ io.Writer) int {
-			printBuild(stdout)
-			return exitOK
-		}, true
+		return printing(name, printBuild), true
 	case "help":
-		return func(_ context.Context, _, _ []string, stdout, _ io.Writer) int {
-			printHelp(stdout)
-			return exitOK
-		}, true
+		return printing(name, printHelp), true
 	}
 	return nil, false
+}
+
+// printing is a command that prints something and takes no arguments.
+func printing(name string, print func(io.Writer)) command {
+	return func(_ context.Context, args, _ []string, stdout, stderr io.Writer) int {
+		if len(args) > 0 {
+			fmt.Fprintf(stderr, "wadm %s: unexpected argument %q\n", name, args[0])
+			return exitUsage
+		}
+		print(stdout)
+		return exitOK
+	}
 }
 
 // Run is the whole program but for the process around it: it returns the exit

@@ -54,6 +54,8 @@ func TestExitCodes(t *testing.T) {
 		"version by command":   {args: []string{"version"}, code: 0, stdout: `^wadm \d+\.\d+\.\d+\nAPI level 0\.21\n`},
 		"help":                 {args: []string{"-h"}, code: 0, stdout: `--nats-server`},
 		"help by command":      {args: []string{"help"}, code: 0, stdout: `--nats-server`},
+		"more than help":       {args: []string{"help", "dev"}, code: 2, stderr: `^wadm help: unexpected argument "dev"\n$`},
+		"more than version":    {args: []string{"version", "foo"}, code: 2, stderr: `^wadm version: unexpected argument "foo"\n$`},
 		"unknown flag":         {args: []string{"--nope"}, code: 2, stderr: `nope`},
 		"unknown command":      {args: []string{"serve"}, code: 2, stderr: `unexpected argument "serve"`},
 		"bad variable":         {environ: []string{"WADM_MULTITENANT=maybe"}, code: 2, stderr: `WADM_MULTITENANT`},
