@@ -28,9 +28,19 @@ func NewLogger(w io.Writer, cfg LogConfig) (*slog.Logger, error) {
 	}
 	opts := &slog.HandlerOptions{Level: level}
 	if cfg.JSON {
+		opts.ReplaceAttr = withUnits
 		return slog.New(traced{slog.NewJSONHandler(w, opts)}), nil
 	}
 	return slog.New(traced{slog.NewTextHandler(w, opts)}), nil
+}
+
+// withUnits writes a duration as the text form does, and not as a number without a
+// unit.
+func withUnits(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // traced adds the trace id of the context.
