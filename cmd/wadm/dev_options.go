@@ -65,7 +65,7 @@ func parseDev(args []string, stdout io.Writer) (devOptions, error) {
 	f.BoolVar(&o.lines, "lines", false, "print lines, also on a terminal")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the address only")
 	f.StringVar(&o.log, "log", "", "file to append the server's log to")
-	f.StringVar(&o.httpAdmin, "http-admin", "", "address of the server's HTTP pages, such as 127.0.0.1:8080")
+	f.StringVar(&o.httpAdmin, "http-admin", "", "address of the server's HTTP pages, such as 127.0.0.1:8080; of several servers, of wadm-1 only")
 	err := f.Parse(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):

@@ -379,6 +379,32 @@ func TestDevTellsChangesOfOwner(t *testing.T) {
 	}
 }
 
+// TestDevDoesNotCallAServerEndedThatSomebodyStartedAgain.
+func TestDevDoesNotCallAServerEndedThatSomebodyStartedAgain(t *testing.T) {
+	t.Parallel()
+	v := newDevView(devOptions{}, "", io.Discard)
+	w := &devWatch{view: v, owners: map[tenancy.Lattice]devOwner{}}
+	row := func() string { return instanceTable(v.processes, w.snapshot().owned)[1] }
+	claim := func(l string, life shard.Incarnation) {
+		t.Helper()
+		body, err := shard.Record{Owner: "wadm-1", Incarnation: life, State: shard.Held}.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.hear(&nats.Msg{Subject: "wadm.own.default." + l, Data: body})
+	}
+	v.instance("wadm-1", 4711, "is process 4711")
+	claim("a", "first")
+	v.instance("wadm-1", 0, "has died")
+	if got := row(); got != "wadm-1    ended    1 lattices" {
+		t.Errorf("after its end: %q", got)
+	}
+	claim("b", "second")
+	if got := row(); got != "wadm-1    -        2 lattices" {
+		t.Errorf("started again: %q", got)
+	}
+}
+
 // TestDevSessionsDoNotShareAFolder: a second session with the folder of a running
 // one is refused and told why; once the first is gone, however it went, the folder
 // is free.

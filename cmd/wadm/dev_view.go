@@ -60,7 +60,8 @@ type devView struct {
 
 	mu     sync.Mutex
 	recent []happening
-	// processes are those of the session's servers, if there are several; 0: it has ended.
+	// processes are those of the session's servers, if there are several; 0: it has
+	// ended. One that was started again by somebody else is not among them.
 	processes map[string]int
 }
 
@@ -145,6 +146,16 @@ func (v *devView) instance(name string, pid int, text string) {
 	v.processes[name] = pid
 	v.mu.Unlock()
 	v.happen(happening{kind: "instance", text: name + " " + text})
+}
+
+// claimed notes that an instance has got a lattice. One whose process has ended does
+// not: another one runs under its name.
+func (v *devView) claimed(name string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if pid, ours := v.processes[name]; ours && pid == 0 {
+		delete(v.processes, name)
+	}
 }
 
 // Escapes of the table: an alternate screen, so that the shell's text comes back.

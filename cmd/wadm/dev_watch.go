@@ -298,6 +298,7 @@ func (w *devWatch) claim(l tenancy.Lattice, r shard.Record) {
 	}
 	is := devOwner{r.Owner, r.Incarnation, true}
 	w.owners[l] = is
+	w.view.claimed(string(r.Owner))
 	switch {
 	case was.id == "":
 		w.happen(l, "owner", fmt.Sprintf("%s owns it", is.id))
