@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -80,6 +81,9 @@ func runDev(ctx context.Context, args, environ []string, stdout, stderr io.Write
 
 // run starts the parts from the ground up, and takes them down from the top.
 func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, stdout, stderr io.Writer) (err error) {
+	if err := o.checkPort(); err != nil {
+		return err
+	}
 	dir, err := openDevFolder(o.data)
 	if err != nil {
 		return err
@@ -159,6 +163,21 @@ func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, st
 		}
 	}
 	return err
+}
+
+// checkPort tells of a port that is taken; NATS would say so with many more words.
+func (o devOptions) checkPort() error {
+	if o.port == 0 {
+		return nil
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(o.host, strconv.Itoa(o.port)))
+	switch {
+	case err == nil:
+		return l.Close()
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("port %d is taken; without --port a free one is chosen", o.port)
+	}
+	return nil // NATS fails too, and knows more
 }
 
 // devCause says why a session ended: nil after a signal.

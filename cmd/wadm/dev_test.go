@@ -60,6 +60,15 @@ func writeFile(t *testing.T, text string) string {
 // TestDevExitCodesTellWhatBecameOfTheApplications is what scripts rely on.
 func TestDevExitCodesTellWhatBecameOfTheApplications(t *testing.T) {
 	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
+	_, port, err := net.SplitHostPort(taken.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
 	lost := writeFile(t, unplaceable)
 	unreadable := writeFile(t, "kind: [")
 	misnamed := writeFile(t, strings.Replace(unplaceable, "name: lost", "name: not a name", 1))
@@ -85,6 +94,7 @@ func TestDevExitCodesTellWhatBecameOfTheApplications(t *testing.T) {
 		"data is no folder": {args: []string{"--data", lost}, code: 1, stderr: "make data folder"},
 		"seconds":           {args: []string{"--heartbeat", "5", "--timeout", "1", "--hosts", "0"}, code: 8, stderr: "time is up after 1s"},
 		"no duration":       {args: []string{"--heartbeat", "often"}, code: 2, stderr: "seconds such as 70"},
+		"port taken":        {args: []string{"-p", port}, code: 1, stderr: "wadm dev: port " + port + " is taken; without --port a free one is chosen\n"},
 		"no address":        {args: []string{"--http-admin", "99"}, code: 2, stderr: `--http-admin "99" must be ip:port`},
 	}
 	for name, tt := range tests {
