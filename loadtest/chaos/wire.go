@@ -19,8 +19,14 @@ import (
 	"wadm/shard/ring"
 )
 
-// apiSubject begins the subjects of all requests to the API of JetStream.
-const apiSubject = "$JS.API"
+// apiSubject begins the subjects of all requests to the API of JetStream. On
+// apiAudit the server tells of each it has answered. To listen to the requests
+// themselves would be an interest in them, and whoever asks a server that is not
+// yet ready would wait for an answer instead of hearing that there is nobody.
+const (
+	apiSubject = "$JS.API"
+	apiAudit   = "$JS.EVENT.ADVISORY.API"
+)
 
 // eventStream is the stream hosts' events are stored in.
 const eventStream = "wasmbus_events"
@@ -92,7 +98,7 @@ func NewWire() *Wire {
 func (w *Wire) listen(ctx context.Context, wg *sync.WaitGroup, nc *nats.Conn) error {
 	// One channel for all, so that their order is kept.
 	ch := make(chan *nats.Msg, 1<<16)
-	for _, subject := range []string{natskv.ClaimSubject + ".>", natskv.CommandSubject + ".>", natskv.DefaultBeats + ".*", "$JS.ACK.>", apiSubject + ".>", "_INBOX.>"} {
+	for _, subject := range []string{natskv.ClaimSubject + ".>", natskv.CommandSubject + ".>", natskv.DefaultBeats + ".*", "$JS.ACK.>", apiAudit, "_INBOX.>"} {
 		sub, err := nc.ChanSubscribe(subject, ch)
 		if err != nil {
 			return fmt.Errorf("listen to %s: %w", subject, err)
@@ -164,10 +170,18 @@ func (w *Wire) take(m *nats.Msg, now time.Time) {
 				w.acks[seq] = now
 			}
 		}
-	case strings.HasPrefix(s, apiSubject+"."):
-		// Each connection has an inbox of its own.
-		if from := strings.Split(m.Reply, "."); len(from) > 1 && !reads(s) {
-			w.requests[from[1]] = append(w.requests[from[1]], now)
+	case s == apiAudit:
+		var audit struct {
+			Subject string
+			Client  struct {
+				Name   string
+				ID     uint64
+				Server string
+			}
+		}
+		if json.Unmarshal(m.Data, &audit) == nil && !reads(audit.Subject) {
+			from := fmt.Sprint(audit.Client)
+			w.requests[from] = append(w.requests[from], now)
 		}
 	case strings.HasPrefix(s, natskv.DefaultBeats+"."):
 		w.beat(m.Data, now)

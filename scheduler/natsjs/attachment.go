@@ -122,7 +122,7 @@ func (a *attachment) status(m *nats.Msg) {
 // lose notes that the consumer is not there. Called with mu.
 func (a *attachment) lose() {
 	a.lost = true
-	a.ev.raise(time.Now())
+	a.ev.raise()
 }
 
 // discount takes what an ended request will not bring off the account. Called with mu.
@@ -148,8 +148,10 @@ func (a *attachment) askAgain() {
 	a.signal()
 }
 
-// reconnected: requests of the broken connection are gone.
+// reconnected: requests of the broken connection are gone. Whether the consumer is
+// there the server does not tell, if others listen to what it is asked.
 func (a *attachment) reconnected(gap bool) {
+	a.ev.raise()
 	a.mu.Lock()
 	a.open, a.off = 0, false
 	a.gap = a.gap || gap

@@ -41,24 +41,21 @@ type events struct {
 	// ahead is by how much this process's clock was ahead of the server's when the
 	// server was heard last; events bear the server's.
 	ahead atomic.Int64
-	// alarmed is when a consumer of this stream was found to be gone: seldom is it
-	// the only one.
-	alarmed atomic.Pointer[time.Time]
+	// raised is when a consumer of this stream was last found to be gone, alarmed
+	// when that was last an alarm for the others, in nanoseconds of the Unix clock.
+	raised, alarmed atomic.Int64
 }
 
-// raise gives the alarm, unless there was one just now.
-func (e *events) raise(now time.Time) {
-	if last := e.alarm(); now.Sub(last) >= e.s.cfg.Probe/impatience {
-		e.alarmed.Store(&now)
-	}
-}
+// raise has the other consumers of the stream looked at: seldom is one gone alone.
+func (e *events) raise() { e.raised.Store(time.Now().UnixNano()) }
 
-// alarm is when it was given last.
-func (e *events) alarm() time.Time {
-	if at := e.alarmed.Load(); at != nil {
-		return *at
+// alarm is when that was done last, at most once per pause.
+func (e *events) alarm(now time.Time, pause time.Duration) time.Time {
+	at := e.alarmed.Load()
+	if n := now.UnixNano(); e.raised.Load() > at && n-at >= int64(pause) && e.alarmed.CompareAndSwap(at, n) {
+		at = n
 	}
-	return time.Time{}
+	return time.Unix(0, at)
 }
 
 // heard compares the clocks.

@@ -82,7 +82,7 @@ func Age(s *Streams, actual, ahead time.Duration) time.Duration {
 
 // Alarmed tells whether any consumer was found to be gone.
 func Alarmed(in *Intake) (yes bool) {
-	in.each(func(a *attachment) { yes = yes || !a.ev.alarm().IsZero() })
+	in.each(func(a *attachment) { yes = yes || a.ev.raised.Load() > 0 })
 	return yes
 }
 

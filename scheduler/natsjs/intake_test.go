@@ -145,6 +145,23 @@ func TestServerRestartIsRepairedWithoutHelp(t *testing.T) {
 	})
 }
 
+// TestARestartIsRepairedAlsoWhereOthersListen: the server says that nobody takes a
+// request for events only if nobody does, and whoever watches JetStream's API does.
+func TestARestartIsRepairedAlsoWhereOthersListen(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	watchRequests(t, srv, ">")
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{}))
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	emit(t, nc, "default", "host_started", "one")
+	eventually(t, "first event", func() bool { return o.has("one") })
+	srv.Restart(t)
+	eventually(t, "consumer", func() bool { return in.Stats().Created == 2 })
+	emit(t, nc, "default", "host_started", "two")
+	eventually(t, "second event", func() bool { return o.has("two") })
+}
+
 func TestADeletedConsumerIsMadeAgainWhereItStood(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)

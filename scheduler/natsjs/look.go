@@ -78,7 +78,7 @@ func (a *attachment) sweep(now time.Time) {
 	defer a.mu.Unlock()
 	last := a.quiet.last()
 	silence := now.Sub(last)
-	strange := silence >= a.quiet.patience() || silence >= alarmedPatience && last.Before(a.ev.alarm())
+	strange := silence >= a.quiet.patience() || silence >= alarmedPatience && last.Before(a.ev.alarm(now, a.quiet.most/impatience))
 	if a.lost || a.looking || !strange {
 		return
 	}
@@ -105,11 +105,7 @@ func (in *Intake) look(ctx context.Context) {
 // request for events stands.
 func (a *attachment) look(ctx context.Context) {
 	began := time.Now()
-	err := a.ev.look(ctx, began.Add(-a.quiet.most/impatience))
-	var info *jetstream.ConsumerInfo
-	if err == nil {
-		info, err = a.lookUp(ctx)
-	}
+	info, err := a.lookUp(ctx)
 	gone := errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || isOffline(err) ||
 		err == nil && !a.took(info)
 	a.mu.Lock()
