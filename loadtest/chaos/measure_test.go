@@ -59,6 +59,9 @@ func TestMeasureFailover(t *testing.T) {
 			} {
 				cfg := config(t)
 				cfg.Servers, cfg.Instances, cfg.Lattices, cfg.Schedule, cfg.Probe = servers, 4, *lattices, s, time.Second
+				// What is published while its stream has no leader is lost, and a heartbeat,
+				// every 30 s, repairs it.
+				cfg.Coverage = 40 * time.Second
 				measure(t, cfg)
 			}
 		})

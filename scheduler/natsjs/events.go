@@ -41,12 +41,12 @@ type events struct {
 	// ahead is by how much this process's clock was ahead of the server's when the
 	// server was heard last; events bear the server's.
 	ahead atomic.Int64
-	// raised is when a consumer of this stream was last found to be gone, alarmed
-	// when that was last an alarm for the others, in nanoseconds of the Unix clock.
+	// raised is when a consumer of this stream was last found to be gone, or may have
+	// been; alarmed when that was last an alarm for all, in nanoseconds of the Unix clock.
 	raised, alarmed atomic.Int64
 }
 
-// raise has the other consumers of the stream looked at: seldom is one gone alone.
+// raise has the silent consumers of the stream looked at: seldom is one gone alone.
 func (e *events) raise() { e.raised.Store(time.Now().UnixNano()) }
 
 // alarm is when that was done last, at most once per pause.

@@ -226,9 +226,13 @@ func (l *Ledger) write(ctx context.Context, c scheduler.Claim, subject string, d
 		case errors.As(err, &api) && api.ErrorCode == codeBusy:
 			return undecided(unknown, err)
 		case definite(err):
+			if api == nil && !errors.Is(err, nats.ErrMaxPayload) {
+				l.s.trouble()
+			}
 			return undecided(unknown, err)
 		}
 		// Sent, and no answer or an unreadable one.
+		l.s.trouble()
 		if unknown++; unknown >= tries || ctx.Err() != nil {
 			return fmt.Errorf("%w: %w", scheduler.ErrUnknownOutcome, err)
 		}

@@ -273,6 +273,14 @@ func (s *Streams) tenantEvents(tenant tenancy.Tenant) (*events, error) {
 	return e, nil
 }
 
+// trouble has all consumers looked at: JetStream has failed, and one server's end may
+// be heard of in one place only.
+func (s *Streams) trouble() {
+	for _, e := range s.allEvents() {
+		e.raise()
+	}
+}
+
 func (s *Streams) allEvents() []*events {
 	s.mu.Lock()
 	defer s.mu.Unlock()
