@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,11 @@ type departure struct {
 	one  *server
 	said func() uint64
 	stop func() error
+
+	mu sync.Mutex
+	// released is the newest release of the lattice, seen at releasedAt.
+	released   shard.Record
+	releasedAt time.Time
 }
 
 func newDeparture(ctx context.Context, t *testing.T) *departure {
@@ -40,7 +46,16 @@ func newDeparture(ctx context.Context, t *testing.T) *departure {
 	log := slog.New(slog.DiscardHandler)
 	d := &departure{t: t, nats: natstest.Start(t)}
 	nc := d.nats.Connect(t)
-	var err error
+	_, err := nc.Subscribe("wadm.own.default.default", func(m *nats.Msg) {
+		if r, err := shard.DecodeRecord(m.Data); err == nil && r.State == shard.Released {
+			d.mu.Lock()
+			d.released, d.releasedAt = r, time.Now()
+			d.mu.Unlock()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if d.sim, err = simhost.New(nc, "default", simhost.Config{RequireEpoch: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -109,18 +124,10 @@ func (d *departure) deployFromOne(ctx context.Context, app string) {
 	d.await(ctx, "the command has left", func() bool { return d.one.scheduler.Stats.Commands.Load() > stored && d.said() > said })
 }
 
-// stopOne stops the owner in order and returns its release. The successor's claim
-// may have replaced that in the ledger by then.
-func (d *departure) stopOne(ctx context.Context) shard.Record {
+// stopOne stops the owner in order and returns its release and when that was seen. A
+// machine that is short of time may have had it leave a moment before.
+func (d *departure) stopOne(ctx context.Context) (r shard.Record, at time.Time) {
 	d.t.Helper()
-	nc := d.nats.Connect(d.t)
-	claims, err := nc.SubscribeSync("wadm.own.default.default")
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	if err := nc.FlushWithContext(ctx); err != nil {
-		d.t.Fatal(err)
-	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- d.stop() }()
 	select {
@@ -131,15 +138,13 @@ func (d *departure) stopOne(ctx context.Context) shard.Record {
 	case <-ctx.Done():
 		d.t.Fatal("the owner does not stop")
 	}
-	m, err := claims.NextMsgWithContext(ctx)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	r, err := shard.DecodeRecord(m.Data)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return r
+	d.await(ctx, "the release is seen", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		r, at = d.released, d.releasedAt
+		return !at.IsZero()
+	})
+	return r, at
 }
 
 // TestAHandOverWaitsForCommandsUnderWay: the connection of an owner's commands is
@@ -169,8 +174,7 @@ func TestAHandOverWaitsForCommandsUnderWay(t *testing.T) {
 	d.wire.Set(chaos.Link{Hold: [2]bool{chaos.Up: true}})
 	d.deployFromOne(ctx, "held")
 	before := len(d.sim.Commands())
-	began := time.Now()
-	r := d.stopOne(ctx)
+	r, at := d.stopOne(ctx)
 	if r.State != shard.Released || r.Settle == 0 {
 		t.Errorf("the owner left %+v, want a release that a successor waits after", r)
 	}
@@ -182,8 +186,9 @@ func TestAHandOverWaitsForCommandsUnderWay(t *testing.T) {
 	wait, commands := time.Duration(r.Settle)*time.Millisecond, map[string]int{}
 	for _, c := range d.sim.Commands()[before:] {
 		commands[c.Instance]++
-		if after := c.Time.Sub(began); c.Instance == second && after < wait {
-			t.Errorf("the second acted %s after the first was told to stop, want it to wait for %s from its release", after, wait)
+		// The second may have seen the release a little earlier than the test.
+		if after := c.Time.Sub(at); c.Instance == second && after < wait-wait/4 {
+			t.Errorf("the second acted %s after the release, want it to wait for %s", after, wait)
 		}
 	}
 	if commands["one"] == 0 || commands[second] == 0 {
@@ -199,7 +204,7 @@ func TestAHandOverWaitsForNothingThatHasArrived(t *testing.T) {
 	defer cancel()
 	d := newDeparture(ctx, t)
 	d.deployFromOne(ctx, "quick")
-	if r := d.stopOne(ctx); r.State != shard.Released || r.Settle != 0 {
+	if r, _ := d.stopOne(ctx); r.State != shard.Released || r.Settle != 0 {
 		t.Errorf("the owner left %+v, want a release that nobody waits after", r)
 	}
 }
