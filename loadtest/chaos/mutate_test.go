@@ -154,7 +154,7 @@ var mutations = []struct {
 		// In a fleet that makes more of it than it has to: the same, but for the
 		// mutation, does no harm.
 		name:     "the quarantine is removed",
-		edits:    []edit{slow("300*time.Millisecond"), patient, {"shard/executor.go", "EffectsAfter: a.EffectsAfter, guard: g", "guard: g"}},
+		edits:    []edit{slow("300*time.Millisecond"), patient, {"shard/executor.go", "EffectsAfter: a.EffectsAfter, ", ""}},
 		by:       "I2: ",
 		schedule: midway(withinPatience),
 	},
