@@ -370,6 +370,8 @@ func (s *switching) observed(t *testing.T) (hosts []lattice.Inventory, links []l
 		if links, err = s.control.Links(s.ctx, key); err != nil {
 			return err
 		}
+		// A host keeps them in no order.
+		slices.SortFunc(links, func(a, b lattice.Link) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		configs, err = s.world.configs()
 		slices.Sort(configs)
 		return err
