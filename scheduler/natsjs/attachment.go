@@ -38,11 +38,12 @@ type attachment struct {
 	// open is how many messages the standing requests may still bring.
 	open  int
 	quiet quiet
-	// lost: the consumer is not there. looking: it is being looked up. reborn: the
-	// server has made it anew, in memory, without its position. gap: events may
-	// have been missed. off: don't ask before askAgain.
-	lost, looking, reborn, gap, off bool
-	gapAt                           time.Time
+	// lost: the consumer is not there. unsure: it may be another owner's by now.
+	// looking: it is being looked up. reborn: the server has made it anew, in memory,
+	// without its position. gap: events may have been missed. off: don't ask before
+	// askAgain.
+	lost, unsure, looking, reborn, gap, off bool
+	gapAt                                   time.Time
 	// begun: there has been a consumer of ours.
 	begun bool
 	// incarnation of the stream the rest belongs to; last is the highest sequence
@@ -148,12 +149,13 @@ func (a *attachment) askAgain() {
 	a.signal()
 }
 
-// reconnected: requests of the broken connection are gone. Whether the consumer is
-// there the server does not tell, if others listen to what it is asked.
+// reconnected: requests of the broken connection are gone. Meanwhile another owner
+// may have taken over, whose events a request of ours would take: they would wait for
+// their acknowledgement until they are delivered again. So the consumer is looked up
+// first.
 func (a *attachment) reconnected(gap bool) {
-	a.ev.raise()
 	a.mu.Lock()
-	a.open, a.off = 0, false
+	a.open, a.off, a.unsure = 0, false, true
 	a.gap = a.gap || gap
 	a.mu.Unlock()
 	a.signal()
@@ -163,9 +165,9 @@ func (a *attachment) reconnected(gap bool) {
 func (a *attachment) run(ctx context.Context, deliver func(scheduler.Delivery), gap func()) error {
 	for {
 		a.mu.Lock()
-		lost := a.lost
+		doubtful := a.lost || a.unsure
 		a.mu.Unlock()
-		if lost {
+		if doubtful {
 			made, err := a.renew(ctx)
 			if err != nil {
 				return err
@@ -206,7 +208,7 @@ func (a *attachment) pull() {
 	cfg := &a.in.s.cfg
 	a.mu.Lock()
 	n := 0
-	if !a.lost && !a.off && a.open <= cfg.PullBatch/2 {
+	if !a.lost && !a.unsure && !a.off && a.open <= cfg.PullBatch/2 {
 		n = cfg.PullBatch - a.open
 	}
 	a.open += n

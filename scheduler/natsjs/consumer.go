@@ -70,6 +70,9 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		}
+		a.mu.Lock()
+		lost := a.lost
+		a.mu.Unlock()
 		began := time.Now()
 		there, err := a.vacate(ctx, unanswered >= mute)
 		if err == nil && !there {
@@ -83,7 +86,7 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 			return false, err
 		case ctx.Err() != nil:
 			return false, context.Cause(ctx)
-		case errors.Is(err, errUnanswered):
+		case errors.Is(err, errUnanswered) && (lost || isOffline(err)):
 			unanswered++
 		}
 		level := a.in.log.Debug
@@ -150,7 +153,7 @@ func (a *attachment) create(ctx context.Context, began time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.begun = true
-	a.lost, a.off, a.reborn = false, false, false
+	a.lost, a.unsure, a.off, a.reborn = false, false, false, false
 	a.count, a.open = 0, 0
 	a.quiet.heard = time.Now()
 	// What waits here comes again.

@@ -90,6 +90,36 @@ func TestAnOwnerThatHangsTakesNothingFromItsSuccessor(t *testing.T) {
 	}
 }
 
+// TestAnOwnerThatComesBackTakesNothingFromItsSuccessor: its connection was broken, and
+// it does not know yet that its claim is gone.
+func TestAnOwnerThatComesBackTakesNothingFromItsSuccessor(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	through, wire := proxied(t, srv)
+	old := attach(t, newIntake(t, open(t, through, natsjs.Config{})), claim(t, js, lattice1("default")), true)
+	wire.refuse.Store(true)
+	wire.cut()
+	next := attach(t, newIntake(t, open(t, srv.Connect(t), natsjs.Config{})), claim(t, js, lattice1("default")), false)
+	wire.refuse.Store(false)
+	n := 0
+	eventually(t, "it is told that its claim is gone", func() bool {
+		emit(t, nc, "default", "host_started", fmt.Sprint(n))
+		n++
+		select {
+		case <-old.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	// Sooner than what it might have taken would be delivered again.
+	eventually(t, "all events", func() bool { return len(next.seen()) == n })
+	if got := old.seen(); len(got) > 0 {
+		t.Errorf("the old owner took %v", got)
+	}
+}
+
 func TestServerRestartIsRepairedWithoutHelp(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)

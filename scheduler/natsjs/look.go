@@ -79,7 +79,7 @@ func (a *attachment) sweep(now time.Time) {
 	last := a.quiet.last()
 	silence := now.Sub(last)
 	strange := silence >= a.quiet.patience() || silence >= alarmedPatience && last.Before(a.ev.alarm(now, a.quiet.most/impatience))
-	if a.lost || a.looking || !strange {
+	if a.lost || a.unsure || a.looking || !strange {
 		return
 	}
 	select {
@@ -160,7 +160,7 @@ func (a *attachment) took(info *jetstream.ConsumerInfo) bool {
 		// What requests were to bring has come, or the connection had to drop it.
 		a.open = 0
 	}
-	a.lost, a.off = false, false
+	a.lost, a.unsure, a.off = false, false, false
 	a.quiet.look(time.Now())
 	return true
 }
