@@ -19,8 +19,14 @@ const (
 	insistMost  = 2 * time.Second
 )
 
-// codeStreamOffline: no server that keeps the stream is up.
-const codeStreamOffline jetstream.ErrorCode = 10118
+const (
+	// codeStreamOffline: no server that keeps the stream is up.
+	codeStreamOffline jetstream.ErrorCode = 10118
+	// codeNoPeers: too few servers can keep the stream, and why each of the others
+	// cannot; peerOffline is the reason that goes away.
+	codeNoPeers jetstream.ErrorCode = 10005
+	peerOffline                     = "peer offline"
+)
 
 // Passes tells whether an error of NATS is of the kind that goes away: nobody
 // answered, the connection is being made again, or the answer was that it is not
@@ -29,7 +35,8 @@ const codeStreamOffline jetstream.ErrorCode = 10118
 // A request that is not permitted is not answered either: see [Denied].
 func Passes(err error) bool {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
-		return api.Code == http.StatusServiceUnavailable || api.Code == http.StatusTooManyRequests || api.ErrorCode == codeStreamOffline
+		return api.Code == http.StatusServiceUnavailable || api.Code == http.StatusTooManyRequests || api.ErrorCode == codeStreamOffline ||
+			api.ErrorCode == codeNoPeers && strings.Contains(api.Description, peerOffline)
 	}
 	for _, passing := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,

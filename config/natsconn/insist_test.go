@@ -33,6 +33,8 @@ func TestOnlyWhatGoesAwayPasses(t *testing.T) {
 		{api(503, 10008), true}, // no leader
 		{api(500, 10118), true}, // stream offline
 		{api(429, 10167), true}, // too many requests
+		{&jetstream.APIError{Code: 400, ErrorCode: 10005, Description: "no suitable peers for placement, peer offline"}, true},
+		{&jetstream.APIError{Code: 400, ErrorCode: 10005, Description: "no suitable peers for placement, tags not matched"}, false},
 		{context.Canceled, false},
 		{nats.ErrConnectionClosed, false},
 		{nats.ErrPermissionViolation, false},
