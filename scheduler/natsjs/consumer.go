@@ -107,7 +107,7 @@ func (a *attachment) vacate(ctx context.Context, blindly bool) (there bool, err 
 	js, stream := a.in.s.js, a.ev.stream
 	if !blindly {
 		info, err := a.lookUp(ctx)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		if isAbsent(err) {
 			return false, nil
 		}
 		if err != nil {
@@ -117,12 +117,18 @@ func (a *attachment) vacate(ctx context.Context, blindly bool) (there bool, err 
 		if epoch > a.claim.Epoch {
 			return false, fmt.Errorf("consumer %s of epoch %d: %w", a.consumer, epoch, scheduler.ErrFenced)
 		}
-		if a.took(info) {
+		a.mu.Lock()
+		if there = a.made(info); there {
+			a.lost, a.unsure, a.off = false, false, false
+			a.found(info)
+		}
+		a.mu.Unlock()
+		if there {
 			return true, nil
 		}
 	}
 	err = js.DeleteConsumer(ctx, stream, a.consumer)
-	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if err != nil && !isAbsent(err) {
 		return false, fmt.Errorf("delete consumer %s: %w", a.consumer, err)
 	}
 	return false, nil

@@ -152,7 +152,7 @@ func (in *Intake) dispatch(m *nats.Msg) {
 
 // Attach delivers the events of the claim's lattice until ctx ends, calling
 // deliver and gap from the calling goroutine, never two at a time. Events stored
-// before the first call of gap are left out: the inventory that gap asks for is
+// before Attach are left out: the inventory that the first call of gap asks for is
 // newer. From then on none is, but a later gap tells that some may be gone.
 // Attach blocks for as long as deliver does; meanwhile the server keeps what is
 // not delivered. A lattice is attached at most once at a time per intake.

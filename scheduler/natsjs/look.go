@@ -106,16 +106,16 @@ func (in *Intake) look(ctx context.Context) {
 func (a *attachment) look(ctx context.Context) {
 	began := time.Now()
 	info, err := a.lookUp(ctx)
-	gone := errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || isOffline(err) ||
-		err == nil && !a.took(info)
 	a.mu.Lock()
 	a.looking = false
 	switch {
-	case !gone: // or not known, then the next sweep asks again
+	case a.lost || a.unsure: // renew looks itself
 	case a.quiet.heard.After(began): // an event came meanwhile
-	default:
+	case err == nil && a.made(info):
+		a.found(info)
+	case err == nil || isAbsent(err) || isOffline(err):
 		a.lose()
-	}
+	} // otherwise nothing is known, and the next sweep asks again
 	a.mu.Unlock()
 	a.signal()
 }
@@ -129,6 +129,11 @@ func (a *attachment) lookUp(ctx context.Context) (*jetstream.ConsumerInfo, error
 		return nil, err
 	}
 	return c.CachedInfo(), nil
+}
+
+// isAbsent tells that there is no such consumer.
+func isAbsent(err error) bool {
+	return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 // isOffline tells that the cluster knows the consumer's server to be gone.
@@ -148,19 +153,18 @@ func (a *attachment) epochOf(info *jetstream.ConsumerInfo) uint64 {
 	return epoch
 }
 
-// took goes on with the consumer that was looked up if it is the one that was made,
-// and tells whether it is. One that its server has made again starts to count anew.
-func (a *attachment) took(info *jetstream.ConsumerInfo) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.begun || a.reborn || a.epochOf(info) != a.claim.Epoch || info.Delivered.Consumer < a.count || a.ev.incarnation.Load() != a.incarnation {
-		return false
-	}
+// made tells whether a consumer that was looked up is the one of this attachment. One
+// that its server has made again starts to count anew. Called with mu.
+func (a *attachment) made(info *jetstream.ConsumerInfo) bool {
+	return a.begun && !a.reborn && a.epochOf(info) == a.claim.Epoch &&
+		info.Delivered.Consumer >= a.count && a.ev.incarnation.Load() == a.incarnation
+}
+
+// found goes on with the consumer that was made. Called with mu.
+func (a *attachment) found(info *jetstream.ConsumerInfo) {
 	if info.NumWaiting == 0 {
 		// What requests were to bring has come, or the connection had to drop it.
 		a.open = 0
 	}
-	a.lost, a.unsure, a.off = false, false, false
 	a.quiet.look(time.Now())
-	return true
 }

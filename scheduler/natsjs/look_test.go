@@ -1,9 +1,13 @@
 package natsjs_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"wadm/config/natsconn/natstest"
 	"wadm/scheduler/natsjs"
 )
 
@@ -34,4 +38,104 @@ func TestHostsThatBeatRegularlyAreNotLookedAfter(t *testing.T) {
 	if n := natsjs.Looks(time.Minute, append(lively, lively[len(lively)-1]+7*time.Second)); n != before+1 {
 		t.Errorf("an event a second, then none for 7 s: %d looks, want %d", n, before+1)
 	}
+}
+
+func TestAConsumerThatVanishesWithoutAWordIsMissed(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	through, wire := proxied(t, srv)
+	in := newIntake(t, open(t, through, natsjs.Config{Probe: 300 * time.Millisecond}))
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	emit(t, nc, "default", "host_started", "one")
+	eventually(t, "first event", func() bool { return in.Stats().Acked == 1 })
+	eventually(t, "acknowledgement", func() bool {
+		c, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-default")
+		return err == nil && c.CachedInfo().NumAckPending == 0
+	})
+	wire.dropAnswers.Store(true)
+	if err := js.DeleteConsumer(t.Context(), "wasmbus_events", "wadm-default"); err != nil {
+		t.Fatal(err)
+	}
+	emit(t, nc, "default", "host_started", "two")
+	// The server's word of the deletion has been lost once this one has.
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := through.Request("$JS.API.INFO", nil, 50*time.Millisecond); err == nil {
+		t.Fatal("the wire loses nothing")
+	}
+	wire.dropAnswers.Store(false)
+	eventually(t, "second event", func() bool { return o.has("two") })
+	if diff := cmp.Diff([]string{"one", "two"}, o.seen()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestALostConsumerMakesOthersLookAtTheirs: a quiet lattice hears late that its
+// consumer is gone, and whoever loses one seldom loses it alone.
+func TestALostConsumerMakesOthersLookAtTheirs(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	through, wire := proxied(t, srv)
+	in := newIntake(t, open(t, through, natsjs.Config{}))
+	quiet := attach(t, in, claim(t, js, lattice1("quiet")), false)
+	attach(t, in, claim(t, js, lattice1("loud")), false)
+	if natsjs.Alarmed(in) {
+		t.Error("that a lattice was attached gave the alarm")
+	}
+	wire.dropAnswers.Store(true)
+	if err := js.DeleteConsumer(t.Context(), "wasmbus_events", "wadm-quiet"); err != nil {
+		t.Fatal(err)
+	}
+	emit(t, nc, "quiet", "host_started", "one")
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := through.Request("$JS.API.INFO", nil, 50*time.Millisecond); err == nil {
+		t.Fatal("the wire loses nothing")
+	}
+	wire.dropAnswers.Store(false)
+	if err := js.DeleteConsumer(t.Context(), "wasmbus_events", "wadm-loud"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the event", func() bool { return quiet.has("one") })
+}
+
+// TestLooksAtAQuietLatticeCostNoFurtherRequest: one request stands, however often
+// the consumer is looked up.
+func TestLooksAtAQuietLatticeCostNoFurtherRequest(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	js := srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{Probe: 120 * time.Millisecond}))
+	looks := watchRequests(t, srv, "CONSUMER.INFO.wasmbus_events.wadm-default")
+	attach(t, in, claim(t, js, lattice1("default")), false)
+	asked := watchRequests(t, srv, "CONSUMER.MSG.NEXT.wasmbus_events.wadm-default")
+	eventually(t, "looks", func() bool { return looks() > 6 })
+	c, err := js.Consumer(t.Context(), "wasmbus_events", "wadm-default")
+	if err != nil || c.CachedInfo().NumWaiting != 1 || asked() > 1 {
+		t.Errorf("%v, %d requests stand, %d were made", err, c.CachedInfo().NumWaiting, asked())
+	}
+}
+
+// TestEventsThatTheConnectionDroppedDontSlowALatticeDown: requests count as open
+// until they have brought their events, and dropped ones never come.
+func TestEventsThatTheConnectionDroppedDontSlowALatticeDown(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	nc, js := srv.Connect(t), srv.JetStream(t)
+	in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{Probe: 2 * time.Second}))
+	o := attach(t, in, claim(t, js, lattice1("default")), false)
+	eventually(t, "a standing request", func() bool {
+		emit(t, nc, "default", "host_started", "first")
+		return len(o.seen()) > 0
+	})
+	natsjs.Overcount(in, 100)
+	const n = 150
+	for i := range n {
+		emit(t, nc, "default", "host_heartbeat", fmt.Sprint(i))
+	}
+	eventually(t, "all events", func() bool { return o.has(fmt.Sprint(n - 1)) })
 }
