@@ -54,6 +54,8 @@ type attachment struct {
 	count       uint64
 	pending     []*slot
 	free        []*slot
+	// term of the stream's leadership up to which gaps were told.
+	term uint64
 }
 
 func newAttachment(in *Intake, ev *events, c scheduler.Claim) *attachment {

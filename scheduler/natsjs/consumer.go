@@ -149,6 +149,7 @@ func (a *attachment) create(ctx context.Context, began time.Time) error {
 	}
 	from := a.position()
 	a.mu.Unlock()
+	term := a.ev.leadership.settled(time.Now())
 	if _, err := a.in.s.js.CreateConsumer(ctx, a.ev.stream, a.consumerConfig(from)); err != nil {
 		return fmt.Errorf("create consumer %s: %w", a.consumer, err)
 	}
@@ -161,6 +162,7 @@ func (a *attachment) create(ctx context.Context, began time.Time) error {
 	a.begun = true
 	a.lost, a.unsure, a.off, a.reborn = false, false, false, false
 	a.count, a.open = 0, 0
+	a.term = max(a.term, term)
 	a.quiet.heard = time.Now()
 	// What waits here comes again.
 	clear(a.queue)

@@ -44,6 +44,8 @@ type events struct {
 	// raised is when a consumer of this stream was last found to be gone, or may have
 	// been; alarmed when that was last an alarm for all, in nanoseconds of the Unix clock.
 	raised, alarmed atomic.Int64
+
+	leadership leadership
 }
 
 // raise has the silent consumers of the stream looked at: seldom is one gone alone.
@@ -58,11 +60,12 @@ func (e *events) alarm(now time.Time, pause time.Duration) time.Time {
 	return time.Unix(0, at)
 }
 
-// heard compares the clocks.
+// heard compares the clocks and the leaders.
 func (e *events) heard(info *jetstream.StreamInfo) {
 	if !info.TimeStamp.IsZero() {
 		e.ahead.Store(int64(time.Since(info.TimeStamp)))
 	}
+	e.leadership.heard(info.Cluster, time.Now())
 }
 
 // age is how long ago an event was stored, given the server's time (nanoseconds

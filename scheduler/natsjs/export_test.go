@@ -102,3 +102,15 @@ func Looks(most time.Duration, events []time.Duration) (n int) {
 	}
 	return n
 }
+
+// Elect has the stream of the default tenant heard to be led by that server.
+func Elect(s *Streams, leader string) {
+	e, err := s.tenantEvents(tenancy.DefaultTenant)
+	if err != nil {
+		panic(err)
+	}
+	e.heard(&jetstream.StreamInfo{Cluster: &jetstream.ClusterInfo{Leader: leader, Replicas: []*jetstream.PeerInfo{{}}}})
+}
+
+// GapsPerSweep is how many lattices are told of a gap together.
+const GapsPerSweep = gapsPerSweep

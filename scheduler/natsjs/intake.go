@@ -90,6 +90,12 @@ func (in *Intake) Run(ctx context.Context) error {
 	defer close(in.done)
 	status := in.s.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
 	defer in.s.nc.RemoveStatusListener(status)
+	elected := make(chan *nats.Msg, 1024)
+	advisories, err := in.s.nc.ChanSubscribe(electedSubject+"*", elected)
+	if err != nil {
+		return fmt.Errorf("run intake: %w", err)
+	}
+	defer func() { _ = advisories.Unsubscribe() }()
 	sweep := time.NewTicker(in.s.cfg.Probe / 60)
 	defer sweep.Stop()
 	ctx, cancel := context.WithCancel(ctx)
@@ -119,8 +125,18 @@ func (in *Intake) Run(ctx context.Context) error {
 			case nats.CLOSED:
 				return fmt.Errorf("run intake: %w", nats.ErrConnectionClosed)
 			}
+		case m := <-elected:
+			if e := in.s.elected(m.Subject); e != nil {
+				lookers.Go(func() { e.lookAtLeader(ctx) })
+			}
 		case now := <-sweep.C:
-			in.each(func(a *attachment) { a.sweep(now) })
+			told := 0
+			in.each(func(a *attachment) {
+				a.sweep(now)
+				if told < gapsPerSweep && a.missed(now) {
+					told++
+				}
+			})
 		case <-ctx.Done():
 			return nil
 		}
