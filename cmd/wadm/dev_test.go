@@ -545,6 +545,41 @@ func TestDevTableFitsTheScreen(t *testing.T) {
 	}
 }
 
+// TestDevCallsAHostByOneName: what a server says of a host, by its id or with the name
+// before it, is told of its name, and which id that is can be seen.
+func TestDevCallsAHostByOneName(t *testing.T) {
+	t.Parallel()
+	id := lattice.HostID("N" + strings.Repeat("A2", 27) + "B")
+	var out bytes.Buffer
+	w := &devWatch{
+		view: newDevView(devOptions{}, "", &out), changed: make(chan struct{}), hosts: map[devHostKey]*devHost{},
+		apps: map[devAppKey]*devAppState{}, stale: map[tenancy.Lattice]bool{},
+	}
+	w.event("default", lattice.Event{Host: id, Kind: lattice.HostStarted, Inventory: lattice.Inventory{FriendlyName: "a-1", Labels: map[string]string{"zone": "a"}}})
+	for app, host := range map[string]string{"old": string(id), "new": id.Called("a-1")} {
+		message := "Waiting for host " + host + ", which does not answer"
+		w.status(devAppKey{"default", app}, tenancy.Status{Status: tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: message}})
+		w.command("default", lattice.Command{Kind: lattice.ScaleComponent, Workload: "web", App: app, Host: id, Reason: "host " + host + " is not needed"})
+	}
+	for _, want := range []string{
+		"a-1 joined (zone=a), id " + string(id) + "\n",
+		"old reconciling: Waiting for host a-1, which does not answer\n",
+		"new reconciling: Waiting for host a-1, which does not answer\n",
+		"scale_component web to 0 on a-1: host a-1 is not needed\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("does not say %q:\n%s", want, out.String())
+		}
+	}
+	s := w.snapshot()
+	if apps := strings.Join(appTable(s.apps, time.Now()), "\n"); strings.Count(apps, "Waiting for host a-1, which does not answer") != 2 {
+		t.Errorf("applications:\n%s", apps)
+	}
+	if row := hostTable(s.hosts, time.Now())[1]; !strings.HasPrefix(row, "a-1   "+string(id[:8])+"…  default  zone=a") {
+		t.Errorf("host: %s", row)
+	}
+}
+
 // TestDevTellsSilentHostsFromLostOnes: a missed heartbeat is silence, two are the
 // loss, after which nothing is shown to run there and, some time later, nothing at
 // all; a host that comes back is ok.

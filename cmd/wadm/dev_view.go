@@ -262,8 +262,12 @@ func appTable(apps []devAppRow, now time.Time) []string {
 	return align(rows)
 }
 
+// devIDWidth is how much of a host's id a table has room for: enough to find it
+// where it is shown in full.
+const devIDWidth = 9
+
 func hostTable(hosts []devHost, now time.Time) []string {
-	rows := [][]string{{"HOST", "LATTICE", "LABELS", "STATE", "RUNS"}}
+	rows := [][]string{{"HOST", "ID", "LATTICE", "LABELS", "STATE", "RUNS"}}
 	for _, h := range hosts {
 		state, runs := string(h.state), devRuns(h.runs)
 		if h.state != hostOK {
@@ -272,7 +276,7 @@ func hostTable(hosts []devHost, now time.Time) []string {
 		if h.state.gone() {
 			runs = ""
 		}
-		rows = append(rows, []string{h.name, string(h.lattice), devLabels(h.labels), state, terminal.OrDash(runs)})
+		rows = append(rows, []string{h.name, clipLine(string(h.id), devIDWidth), string(h.lattice), devLabels(h.labels), state, terminal.OrDash(runs)})
 	}
 	return align(rows)
 }

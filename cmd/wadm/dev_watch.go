@@ -227,7 +227,7 @@ func (w *devWatch) event(l tenancy.Lattice, ev lattice.Event) {
 			maps.DeleteFunc(w.hosts, func(_ devHostKey, old *devHost) bool {
 				return old != h && old.lattice == l && old.name == h.name && old.state.gone()
 			})
-			w.happen(l, "host", fmt.Sprintf("%s joined (%s)", h.name, devLabels(h.labels)))
+			w.happen(l, "host", fmt.Sprintf("%s joined (%s), id %s", h.name, devLabels(h.labels), h.id))
 		}
 		if ev.Kind == lattice.HostHeartbeat {
 			if !h.beat.IsZero() && h.state == hostOK {
@@ -282,9 +282,15 @@ func (w *devWatch) hostName(l tenancy.Lattice, id lattice.HostID) string {
 // hostPattern is the id of a host.
 var hostPattern = regexp.MustCompile(`\bN[A-Z2-7]{55}\b`)
 
-// named puts the names of hosts where a text has their ids.
+// named puts the names of hosts where a text has their ids, or names and ids.
 func (w *devWatch) named(l tenancy.Lattice, text string) string {
-	return hostPattern.ReplaceAllStringFunc(text, func(id string) string { return w.hostName(l, lattice.HostID(id)) })
+	for _, s := range hostPattern.FindAllString(text, -1) {
+		id := lattice.HostID(s)
+		name := w.hostName(l, id)
+		text = strings.ReplaceAll(text, id.Called(name), name)
+		text = strings.ReplaceAll(text, s, name)
+	}
+	return text
 }
 
 // claim tells of a change of owner. A lattice that is given up keeps its last one
@@ -479,7 +485,7 @@ func (w *devWatch) verdict(want []devApp, now time.Time) error {
 			}
 		case tenancy.StatusFailed:
 			if a.settled(now) {
-				failed = errors.Join(failed, fmt.Errorf("%w: %s in %s: %s", errAppFailed, app.name, app.lattice, a.status.Status.Message))
+				failed = errors.Join(failed, fmt.Errorf("%w: %s in %s: %s", errAppFailed, app.name, app.lattice, w.named(app.lattice, a.status.Status.Message)))
 			}
 		}
 	}
@@ -517,8 +523,9 @@ func (w *devWatch) snapshot() devState {
 		}
 	}
 	for key, a := range w.apps {
-		if a.status.Status.Type != "" {
-			s.apps = append(s.apps, devAppRow{key, a.version, a.status.Status, a.since})
+		if status := a.status.Status; status.Type != "" {
+			status.Message = w.named(key.lattice, status.Message)
+			s.apps = append(s.apps, devAppRow{key, a.version, status, a.since})
 		}
 	}
 	for _, h := range w.hosts {

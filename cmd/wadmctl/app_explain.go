@@ -109,7 +109,7 @@ func writeExplanation(w io.Writer, x explanation, now time.Time) {
 		for _, f := range s.InFlight {
 			at := ""
 			if f.Host != "" {
-				at = " at host " + string(f.Host)
+				at = " at host " + f.Host.Called(f.Name)
 			}
 			line(1, "under way for %s: %s%s, because %s", seconds(f.Age), strings.ReplaceAll(string(f.Kind), "_", " "), at, f.Reason)
 		}
@@ -142,7 +142,7 @@ func writeSpread(line func(indent int, format string, args ...any), sp core.Spre
 		if h.Image != "" && h.Image != image {
 			text += ", still " + h.Image
 		}
-		line(2, "host %s: %s", h.Host, text)
+		line(2, "host %s: %s", h.Host.Called(h.Name), text)
 	}
 	if sp.MoreHosts > 0 {
 		line(2, "and %d more with it", sp.MoreHosts)
@@ -152,7 +152,7 @@ func writeSpread(line func(indent int, format string, args ...any), sp core.Spre
 		if e.Detail != "" {
 			text += ": " + e.Detail
 		}
-		line(2, "host %s not used: %s", e.Host, text)
+		line(2, "host %s not used: %s", e.Host.Called(e.Name), text)
 	}
 	if sp.More > 0 {
 		line(2, "and %d more not used", sp.More)

@@ -26,12 +26,12 @@ func TestExplanationsReadAsRecorded(t *testing.T) {
 				{Kind: "SpreadScaler", Name: "shop-web", Status: failed, Image: "web:1", Wanted: 12, Have: 8, NextRetry: &next,
 					Spreads: []core.SpreadExplanation{
 						{Name: "east", Requirements: map[string]string{"zone": "e", "disk": "ssd"}, Wanted: 9, Have: 8, Eligible: 2, More: 9, MoreHosts: 1, Hosts: []core.Placement{
-							{Host: "ND", Wanted: 4, Have: 3, State: core.PlaceChanging, Why: core.PlacedKept, Image: "web:1"},
+							{Host: "ND", Name: "d-1", Wanted: 4, Have: 3, State: core.PlaceChanging, Why: core.PlacedKept, Image: "web:1"},
 							{Host: "NE", Wanted: 5, Have: 5, State: core.PlaceUpdating, Why: core.PlacedAdopted, Image: "web:0"}}, Excluded: []core.Exclusion{
-							{Host: "NA", Reason: core.ExcludedBackoff, Detail: "no such image"}, {Host: "NB", Reason: core.ExcludedSilent}, {Host: "NC", Reason: core.ExcludedLabelMismatch, Detail: "zone=e"}}},
+							{Host: "NA", Name: "a-\x1b[31m1", Reason: core.ExcludedBackoff, Detail: "no such image"}, {Host: "NB", Reason: core.ExcludedSilent}, {Host: "NC", Reason: core.ExcludedLabelMismatch, Detail: "zone=e"}}},
 						{Name: "west", Wanted: 3, Hint: "start a host"},
 					},
-					InFlight: []core.CommandExplanation{{Kind: lattice.ScaleComponent, Host: "ND", Reason: "spread east wants 4 here, 3 run", Age: 2.14}}},
+					InFlight: []core.CommandExplanation{{Kind: lattice.ScaleComponent, Host: "ND", Name: "d-1", Reason: "spread east wants 4 here, 3 run", Age: 2.14}}},
 				{Kind: "LinkScaler", Name: "shop-web -(wasi:keyvalue)-> shop-kv", Status: tenancy.StatusInfo{Type: tenancy.StatusReconciling, Message: "Waiting for configuration shop-addr"},
 					Wanted: 1, Waiting: "Waiting for configuration shop-addr"},
 			},

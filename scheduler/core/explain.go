@@ -76,6 +76,8 @@ type SpreadExplanation struct {
 // Placement says what a spread has on a host, and why there.
 type Placement struct {
 	Host lattice.HostID `json:"host"`
+	// Name is what people call the host.
+	Name string `json:"name,omitempty"`
 	// Wanted and Have count instances.
 	Wanted uint64         `json:"wanted"`
 	Have   uint64         `json:"have"`
@@ -119,6 +121,7 @@ const (
 // Exclusion says why a spread does not use a host.
 type Exclusion struct {
 	Host   lattice.HostID `json:"host"`
+	Name   string         `json:"name,omitempty"`
 	Reason ExclusionCode  `json:"reason"`
 	Detail string         `json:"detail,omitempty"`
 }
@@ -146,6 +149,7 @@ type CommandExplanation struct {
 	ID     string              `json:"id"`
 	Kind   lattice.CommandKind `json:"kind"`
 	Host   lattice.HostID      `json:"host,omitempty"`
+	Name   string              `json:"name,omitempty"`
 	Reason string              `json:"reason"`
 	// Age is how long ago it was decided, in seconds.
 	Age      float64   `json:"age_seconds"`
@@ -197,7 +201,7 @@ func (s *State) Explain(name string, now time.Time) Explanation {
 
 func (s *State) explainFlight(x *ScalerExplanation, t target, f *flight, b *backoff, now time.Time) {
 	if f != nil {
-		x.InFlight = append(x.InFlight, CommandExplanation{ID: f.cmd.ID, Kind: f.cmd.Kind, Host: t.Host, Reason: f.cmd.Reason,
+		x.InFlight = append(x.InFlight, CommandExplanation{ID: f.cmd.ID, Kind: f.cmd.Kind, Host: t.Host, Name: s.hostName(t.Host), Reason: f.cmd.Reason,
 			Age: now.Sub(f.cmd.SentAt).Seconds(), Deadline: f.deadline})
 	}
 	if b != nil && now.Before(b.next) && (x.NextRetry == nil || b.next.Before(*x.NextRetry)) {
@@ -259,7 +263,7 @@ func (p *placement) explainPlaces(y *SpreadExplanation, c *demand, kept map[latt
 		places = places[:maxExcluded]
 	}
 	for _, pl := range places {
-		x := Placement{Host: pl.host.ID, Wanted: pl.want, State: p.stateOf(pl), Why: PlacedLeastLoaded}
+		x := Placement{Host: pl.host.ID, Name: pl.host.Name(), Wanted: pl.want, State: p.stateOf(pl), Why: PlacedLeastLoaded}
 		if pl.inst != nil {
 			x.Have, x.Image = uint64(pl.inst.Max), pl.inst.Image
 		}
@@ -311,13 +315,13 @@ func (p *placement) explainHosts(y *SpreadExplanation, c *demand) {
 			}
 			if pl.demand != c {
 				code, detail := p.excluded(pl, c)
-				y.Excluded = append(y.Excluded, Exclusion{h.ID, code, detail})
+				y.Excluded = append(y.Excluded, Exclusion{h.ID, h.Name(), code, detail})
 			} else if h.Silent && pl.inst == nil {
-				y.Excluded = append(y.Excluded, Exclusion{h.ID, ExcludedSilent, ""})
+				y.Excluded = append(y.Excluded, Exclusion{h.ID, h.Name(), ExcludedSilent, ""})
 			}
 			continue
 		}
-		x := Exclusion{h.ID, ExcludedLabelMismatch, strings.Join(missing, ", ")}
+		x := Exclusion{h.ID, h.Name(), ExcludedLabelMismatch, strings.Join(missing, ", ")}
 		y.Excluded = append(y.Excluded, x)
 		if closest == nil || len(missing) < fewest {
 			closest, fewest = &x, len(missing)
@@ -374,7 +378,7 @@ func (c *demand) hint(y *SpreadExplanation, closest *Exclusion) string {
 		case ExcludedStopping, ExcludedSilent, ExcludedBackoff, ExcludedUnused:
 			return "" // a matter of time
 		case ExcludedForeign:
-			return fmt.Sprintf("remove what someone else runs under the same id on host %s, or add a host", x.Host)
+			return fmt.Sprintf("remove what someone else runs under the same id on host %s, or add a host", x.Host.Called(x.Name))
 		case ExcludedOccupied:
 			return "add a host with the same labels: one host carries one spread"
 		}
@@ -383,22 +387,33 @@ func (c *demand) hint(y *SpreadExplanation, closest *Exclusion) string {
 	case y.Eligible > 0:
 		return ""
 	case closest != nil:
-		return fmt.Sprintf("label host %s with %s", closest.Host, closest.Detail)
+		return fmt.Sprintf("label host %s with %s", closest.Host.Called(closest.Name), closest.Detail)
 	}
 	return "start a host"
 }
+
+// hostName is what people call a host; empty if that is not known.
+func (s *State) hostName(id lattice.HostID) string {
+	if h := s.obs.Hosts[id]; h != nil {
+		return h.Name()
+	}
+	return ""
+}
+
+// called writes the id of a host for people.
+func (s *State) called(id lattice.HostID) string { return id.Called(s.hostName(id)) }
 
 // left names what is still there of an application that is being removed.
 func (s *State) left(name string) []string {
 	var out []string
 	for _, t := range slices.SortedFunc(maps.Keys(s.appFlight[name]), compareTargets) {
 		f := s.appFlight[name][t]
-		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s under way", f.cmd.Kind, cmp.Or(string(t.Host), t.Config, string(t.Link.Source)))))
+		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s under way", f.cmd.Kind, cmp.Or(s.called(t.Host), t.Config, string(t.Link.Source)))))
 	}
 	for _, u := range slices.SortedFunc(maps.Keys(s.appUnits[name]), lattice.Workload.Compare) {
 		for _, id := range slices.Sorted(maps.Keys(s.obs.Holders(u))) {
 			if s.obs.Holders(u)[id].App() == name {
-				out = append(out, fmt.Sprintf("%s on host %s", u.ID, id))
+				out = append(out, fmt.Sprintf("%s on host %s", u.ID, s.called(id)))
 			}
 		}
 	}

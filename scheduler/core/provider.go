@@ -153,7 +153,7 @@ func (p *placement) replaceProviders(c *demand) {
 		if best != nil {
 			best.want = 1
 			p.give(best, c)
-			p.startProvider(best, c, fmt.Sprintf("takes over from the one on host %s, which runs %s", old.host.ID, old.inst.Image))
+			p.startProvider(best, c, fmt.Sprintf("takes over from the one on host %s, which runs %s", old.host, old.inst.Image))
 			return
 		}
 	}

@@ -99,7 +99,7 @@ func (p *placement) reportScaler(sc *scaler) {
 			if f := p.flying(pl); f != nil {
 				moving++
 			} else if p.overtaken(pl) && !p.right(pl) {
-				waiting = append(waiting, fmt.Sprintf("Waiting for the end of an earlier update on host %s", pl.host.ID))
+				waiting = append(waiting, fmt.Sprintf("Waiting for the end of an earlier update on host %s", pl.host))
 			}
 			if pl.inst != nil {
 				if pl.inst.Health == lattice.Unhealthy {
@@ -235,13 +235,13 @@ func (p *placement) soon(c *demand) string {
 			continue
 		}
 		if pl.inst == nil && pl.fl == nil && p.waiting(pl, c.sc.image) != nil {
-			return fmt.Sprintf("Waiting before host %s is asked again", pl.host.ID)
+			return fmt.Sprintf("Waiting before host %s is asked again", pl.host)
 		}
 		if pl.host.Silent {
-			return fmt.Sprintf("Waiting for host %s, which does not answer", pl.host.ID)
+			return fmt.Sprintf("Waiting for host %s, which does not answer", pl.host)
 		}
 		if pl.fl != nil && pl.demand == nil {
-			return fmt.Sprintf("Waiting for host %s to be cleared", pl.host.ID)
+			return fmt.Sprintf("Waiting for host %s to be cleared", pl.host)
 		}
 	}
 	return ""

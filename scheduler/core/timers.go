@@ -89,7 +89,7 @@ func (s *State) overdue(t target, f *flight, now time.Time) {
 	case late:
 		reason := fmt.Sprintf("no outcome of %s within %s", f.cmd.Kind, s.cfg.CommandDeadline)
 		if f.cmd.Kind == lattice.UpdateComponent {
-			reason = fmt.Sprintf("host %s has not taken image %s within %s; the old version keeps serving", t.Host, f.cmd.Image, s.cfg.CommandDeadline)
+			reason = fmt.Sprintf("host %s has not taken image %s within %s; the old version keeps serving", s.called(t.Host), f.cmd.Image, s.cfg.CommandDeadline)
 		}
 		s.fail(t, reason, now)
 		if t.Host != "" {

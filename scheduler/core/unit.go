@@ -124,5 +124,5 @@ func (p *placement) stopReason(pl *place) string {
 	if len(p.u.scalers) == 0 || p.s.apps[app] == nil {
 		return fmt.Sprintf("no deployed application wants %s of application %q", p.u.id.ID, app)
 	}
-	return fmt.Sprintf("host %s is not, or no longer, needed for %s", pl.host.ID, p.u.id.ID)
+	return fmt.Sprintf("host %s is not, or no longer, needed for %s", pl.host, p.u.id.ID)
 }

@@ -15,6 +15,20 @@ const (
 	MaxHeartbeat = 2 * time.Minute
 )
 
+// maxName is the longest name that texts and explanations take from a host, in bytes.
+const maxName = 64
+
+// Name is what people call the host; empty if it has no name, or one too long to repeat.
+func (h *Host) Name() string {
+	if len(h.FriendlyName) > maxName {
+		return ""
+	}
+	return h.FriendlyName
+}
+
+// String writes name and id.
+func (h *Host) String() string { return h.ID.Called(h.Name()) }
+
 // Host is one host as observed.
 type Host struct {
 	ID           HostID

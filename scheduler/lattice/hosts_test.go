@@ -212,3 +212,14 @@ func TestAHostOfAnEarlierOwnerIsUsedWhenItHasTold(t *testing.T) {
 		t.Errorf("after its list: %+v, silent %v", ch, st.Hosts["H"].Silent)
 	}
 }
+
+// TestHostsAreCalledByNameAndID, as far as they have a name that is fit for texts.
+func TestHostsAreCalledByNameAndID(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 64)
+	for name, want := range map[string]string{"a-1": "a-1 (N)", "": "N", long: long + " (N)", long + "x": "N"} {
+		if got := (&lattice.Host{ID: "N", FriendlyName: name}).String(); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}

@@ -14,6 +14,14 @@ import (
 // HostID is a host's public key.
 type HostID string
 
+// Called writes the id for people: after the name of the host, if it has one.
+func (id HostID) Called(name string) string {
+	if name == "" {
+		return string(id)
+	}
+	return name + " (" + string(id) + ")"
+}
+
 // MaxHostID bounds a host's id, in bytes; real ones have 56.
 const MaxHostID = 256
 

@@ -18,7 +18,7 @@ run 20s
 relabel w1 zone=x
 run 1s
 |  20.000 scale shop-web@w2 to 1 of web:1 (spread west wants 1 here, nothing runs)
-|  20.001 scale shop-web@w1 to 0 of web:1 (host w1 is not, or no longer, needed for shop-web)
+|  20.001 scale shop-web@w1 to 0 of web:1 (host host-w1 (w1) is not, or no longer, needed for shop-web)
 show
 | on e1: 
 | on w1: 

@@ -24,11 +24,11 @@ deploy shop
   component web image=web:2 instances=2 config=lang:l=de
   provider http image=http:2
   link http web wasi:http/incoming-handler config=addr:address=:8080
-|  10.000 start provider shop-http@b http:2 (takes over from the one on host a, which runs http:1)
+|  10.000 start provider shop-http@b http:2 (takes over from the one on host host-a (a), which runs http:1)
 |  10.000 update component shop-web@a web:2 (image web:2 replaces web:1)
 |  10.000 status shop: reconciling Scaling component on 1 host(s), Scaling provider on 1 host(s)
 run 10m
-|  10.001 stop provider shop-http@a  (host a is not, or no longer, needed for shop-http)
+|  10.001 stop provider shop-http@a  (host host-a (a) is not, or no longer, needed for shop-http)
 |  10.002 status shop: reconciling Scaling component on 1 host(s)
 |  15.001 update component shop-web@b web:2 (image web:2 replaces web:1)
 |  20.002 status shop: deployed 

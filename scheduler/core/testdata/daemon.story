@@ -29,7 +29,7 @@ show
 | on c: shop-http=1/http:1/default shop-web=2/web:1/east
 relabel c zone=w
 run 20s
-|  30.000 scale shop-web@c to 0 of web:1 (host c is not, or no longer, needed for shop-web)
+|  30.000 scale shop-web@c to 0 of web:1 (host host-c (c) is not, or no longer, needed for shop-web)
 |  30.000 status shop: reconciling Found components running on ineligible hosts, removing them.
 |  30.002 status shop: deployed 
 show

@@ -39,7 +39,7 @@ deploy shop
   provider http image=http:1
   link http web wasi:http/incoming-handler config=addr:address=:8080
 | 611.000 scale shop-web@b to 1 of web:1 (spread default wants 1 here, 2 run)
-| 611.000 scale shop-web@c to 0 of web:1 (host c is not, or no longer, needed for shop-web)
+| 611.000 scale shop-web@c to 0 of web:1 (host host-c (c) is not, or no longer, needed for shop-web)
 | 611.000 status shop: reconciling Scaling component on 2 host(s)
 run 10s
 | 611.002 status shop: reconciling Removing components from 1 host(s)

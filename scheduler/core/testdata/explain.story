@@ -67,25 +67,30 @@ explain shop
 |      "excluded": [
 |       {
 |        "host": "c",
+|        "name": "host-c",
 |        "reason": "backoff",
 |        "detail": "no such image"
 |       },
 |       {
 |        "host": "e",
+|        "name": "host-e",
 |        "reason": "backoff",
 |        "detail": "no such image"
 |       },
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "reason": "foreign",
 |        "detail": "runs their:1 of someone else"
 |       },
 |       {
 |        "host": "b",
+|        "name": "host-b",
 |        "reason": "unused"
 |       },
 |       {
 |        "host": "d",
+|        "name": "host-d",
 |        "reason": "label-mismatch",
 |        "detail": "zone=e"
 |       }
@@ -103,31 +108,36 @@ explain shop
 |      "excluded": [
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "reason": "label-mismatch",
 |        "detail": "disk=nvme, zone=w"
 |       },
 |       {
 |        "host": "b",
+|        "name": "host-b",
 |        "reason": "label-mismatch",
 |        "detail": "disk=nvme, zone=w"
 |       },
 |       {
 |        "host": "c",
+|        "name": "host-c",
 |        "reason": "label-mismatch",
 |        "detail": "disk=nvme, zone=w"
 |       },
 |       {
 |        "host": "d",
+|        "name": "host-d",
 |        "reason": "label-mismatch",
 |        "detail": "disk=nvme"
 |       },
 |       {
 |        "host": "e",
+|        "name": "host-e",
 |        "reason": "label-mismatch",
 |        "detail": "disk=nvme, zone=w"
 |       }
 |      ],
-|      "hint": "label host d with disk=nvme"
+|      "hint": "label host host-d (d) with disk=nvme"
 |     }
 |    ],
 |    "next_retry": "2026-01-01T00:00:07.059882354Z"
@@ -157,6 +167,7 @@ explain shop
 |      "hosts": [
 |       {
 |        "host": "b",
+|        "name": "host-b",
 |        "wanted": 1,
 |        "have": 0,
 |        "state": "starting",
@@ -166,18 +177,22 @@ explain shop
 |      "excluded": [
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "reason": "unused"
 |       },
 |       {
 |        "host": "c",
+|        "name": "host-c",
 |        "reason": "unused"
 |       },
 |       {
 |        "host": "d",
+|        "name": "host-d",
 |        "reason": "unused"
 |       },
 |       {
 |        "host": "e",
+|        "name": "host-e",
 |        "reason": "unused"
 |       }
 |      ]
@@ -188,6 +203,7 @@ explain shop
 |      "id": "test.1.1",
 |      "kind": "scale_component",
 |      "host": "b",
+|      "name": "host-b",
 |      "reason": "spread default wants 1 here, nothing runs",
 |      "age_seconds": 3,
 |      "deadline": "2026-01-01T00:02:01Z"
@@ -220,6 +236,7 @@ explain shop
 |      "hosts": [
 |       {
 |        "host": "c",
+|        "name": "host-c",
 |        "wanted": 1,
 |        "have": 0,
 |        "state": "missing",
@@ -229,18 +246,22 @@ explain shop
 |      "excluded": [
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "reason": "unused"
 |       },
 |       {
 |        "host": "b",
+|        "name": "host-b",
 |        "reason": "unused"
 |       },
 |       {
 |        "host": "d",
+|        "name": "host-d",
 |        "reason": "unused"
 |       },
 |       {
 |        "host": "e",
+|        "name": "host-e",
 |        "reason": "unused"
 |       }
 |      ]
@@ -266,7 +287,7 @@ explain shop
 |   "since": "2026-01-01T00:00:04Z"
 |  },
 |  "left": [
-|   "scale_component b under way"
+|   "scale_component host-b (b) under way"
 |  ]
 | }
 run 60s

@@ -60,6 +60,7 @@ explain shop
 |      "hosts": [
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "wanted": 2,
 |        "have": 2,
 |        "state": "running",
@@ -70,11 +71,13 @@ explain shop
 |      "excluded": [
 |       {
 |        "host": "b",
+|        "name": "host-b",
 |        "reason": "label-mismatch",
 |        "detail": "edge=y"
 |       },
 |       {
 |        "host": "c",
+|        "name": "host-c",
 |        "reason": "label-mismatch",
 |        "detail": "edge=y"
 |       }
@@ -91,6 +94,7 @@ explain shop
 |      "hosts": [
 |       {
 |        "host": "b",
+|        "name": "host-b",
 |        "wanted": 2,
 |        "have": 2,
 |        "state": "running",
@@ -101,11 +105,13 @@ explain shop
 |      "excluded": [
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "reason": "occupied",
 |        "detail": "by spread edge of application shop"
 |       },
 |       {
 |        "host": "c",
+|        "name": "host-c",
 |        "reason": "label-mismatch",
 |        "detail": "zone=e"
 |       }
@@ -122,21 +128,24 @@ explain shop
 |      "excluded": [
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "reason": "label-mismatch",
 |        "detail": "zone=m"
 |       },
 |       {
 |        "host": "b",
+|        "name": "host-b",
 |        "reason": "label-mismatch",
 |        "detail": "zone=m"
 |       },
 |       {
 |        "host": "c",
+|        "name": "host-c",
 |        "reason": "label-mismatch",
 |        "detail": "zone=m"
 |       }
 |      ],
-|      "hint": "label host a with zone=m"
+|      "hint": "label host host-a (a) with zone=m"
 |     }
 |    ]
 |   },
@@ -164,6 +173,7 @@ explain shop
 |      "hosts": [
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "wanted": 1,
 |        "have": 1,
 |        "state": "running",
@@ -172,6 +182,7 @@ explain shop
 |       },
 |       {
 |        "host": "b",
+|        "name": "host-b",
 |        "wanted": 1,
 |        "have": 1,
 |        "state": "running",
@@ -180,6 +191,7 @@ explain shop
 |       },
 |       {
 |        "host": "c",
+|        "name": "host-c",
 |        "wanted": 1,
 |        "have": 1,
 |        "state": "running",

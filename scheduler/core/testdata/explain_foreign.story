@@ -45,6 +45,7 @@ explain shop
 |      "excluded": [
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "reason": "foreign",
 |        "detail": "runs their:1 of someone else"
 |       }

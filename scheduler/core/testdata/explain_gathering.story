@@ -41,6 +41,7 @@ explain shop
 |      "hosts": [
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "wanted": 2,
 |        "have": 2,
 |        "state": "silent",
@@ -80,6 +81,7 @@ explain shop
 |      "hosts": [
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "wanted": 1,
 |        "have": 1,
 |        "state": "silent",

@@ -25,7 +25,7 @@ show
 | on b: shop-http=1/http:1/default shop-web=4/web:1/default
 heal a
 run 60s
-| 100.000 stop provider shop-http@b  (host b is not, or no longer, needed for shop-http)
+| 100.000 stop provider shop-http@b  (host host-b (b) is not, or no longer, needed for shop-http)
 | 100.000 scale shop-web@b to 2 of web:1 (spread default wants 2 here, 4 run)
 | 100.000 status shop: reconciling Scaling component on 1 host(s), Scaling provider on 1 host(s)
 | 100.001 status shop: reconciling Scaling component on 1 host(s)

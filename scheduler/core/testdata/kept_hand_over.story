@@ -20,7 +20,7 @@ deploy shop
 |  21.000 status shop: reconciling Waiting for configuration shop-d
 run 4m
 |  21.001 put config shop-d (the configuration does not exist)
-|  21.002 status shop: reconciling Waiting for the end of an earlier update on host a
+|  21.002 status shop: reconciling Waiting for the end of an earlier update on host host-a (a)
 | 140.000 scale shop-web@a to 1 of web:1 (configuration or spread of shop-web changed)
 | 140.000 status shop: reconciling Scaling component on 1 host(s)
 | 140.003 delete config shop-c (nothing uses the configuration any more)

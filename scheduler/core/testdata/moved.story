@@ -64,11 +64,13 @@ explain shop
 |      "excluded": [
 |       {
 |        "host": "b",
+|        "name": "host-b",
 |        "reason": "backoff",
 |        "detail": "unreachable"
 |       },
 |       {
 |        "host": "a",
+|        "name": "host-a",
 |        "reason": "label-mismatch",
 |        "detail": "zone=w"
 |       }
@@ -82,7 +84,7 @@ explain shop
 image web:1 fetch=1s
 run 60s
 |  23.349 scale shop-web@b to 3 of web:1 (spread here wants 3 here, nothing runs)
-|  24.350 scale shop-web@a to 0 of web:1 (host a is not, or no longer, needed for shop-web)
+|  24.350 scale shop-web@a to 0 of web:1 (host host-a (a) is not, or no longer, needed for shop-web)
 |  24.350 status shop: reconciling Found components running on ineligible hosts, removing them.
 |  24.352 status shop: deployed 
 show
@@ -115,8 +117,8 @@ show
 # A requirement that no host meets leaves nothing behind.
 deploy shop
   component web image=web:1 instances=2 spread=here:zone=nowhere
-| 100.000 scale shop-web@a to 0 of web:1 (host a is not, or no longer, needed for shop-web)
-| 100.000 scale shop-web@b to 0 of web:1 (host b is not, or no longer, needed for shop-web)
+| 100.000 scale shop-web@a to 0 of web:1 (host host-a (a) is not, or no longer, needed for shop-web)
+| 100.000 scale shop-web@b to 0 of web:1 (host host-b (b) is not, or no longer, needed for shop-web)
 | 100.000 status shop: failed Could not satisfy spread here for web:1, 0/1 eligible hosts found.
 run 10s
 show

@@ -11,10 +11,10 @@ run 10s
 |   0.103 status shop: deployed 
 deploy shop
   provider http image=http:2
-|  10.000 start provider shop-http@b http:2 (takes over from the one on host a, which runs http:1)
+|  10.000 start provider shop-http@b http:2 (takes over from the one on host host-a (a), which runs http:1)
 |  10.000 status shop: reconciling Scaling provider on 1 host(s)
 run 20s
-|  13.001 stop provider shop-http@a  (host a is not, or no longer, needed for shop-http)
+|  13.001 stop provider shop-http@a  (host host-a (a) is not, or no longer, needed for shop-http)
 |  13.002 status shop: deployed 
 show
 | on a: 

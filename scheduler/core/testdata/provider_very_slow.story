@@ -11,7 +11,7 @@ run 400s
 | 120.102 status shop: failed no outcome of start_provider within 2m0s
 | 150.103 status shop: reconciling Scaling provider on 1 host(s)
 | 240.102 status shop: deployed 
-| 270.103 stop provider shop-http@b  (host b is not, or no longer, needed for shop-http)
+| 270.103 stop provider shop-http@b  (host host-b (b) is not, or no longer, needed for shop-http)
 | 270.103 status shop: reconciling Scaling provider on 1 host(s)
 | 270.104 status shop: deployed 
 show

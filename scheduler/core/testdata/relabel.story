@@ -24,9 +24,9 @@ run 20s
 |  30.000 start provider shop-http@b http:1 (spread east wants it here, it does not run)
 |  30.000 scale shop-web@b to 3 of web:1 (spread east wants 3 here, nothing runs)
 |  30.000 status shop: reconciling Scaling component on 1 host(s), Scaling provider on 1 host(s)
-|  30.001 stop provider shop-http@a  (host a is not, or no longer, needed for shop-http)
+|  30.001 stop provider shop-http@a  (host host-a (a) is not, or no longer, needed for shop-http)
 |  30.001 status shop: reconciling Scaling component on 1 host(s), Found providers running on ineligible hosts, removing them.
-|  30.001 scale shop-web@a to 0 of web:1 (host a is not, or no longer, needed for shop-web)
+|  30.001 scale shop-web@a to 0 of web:1 (host host-a (a) is not, or no longer, needed for shop-web)
 |  30.001 status shop: reconciling Found components running on ineligible hosts, removing them., Found providers running on ineligible hosts, removing them.
 |  30.002 status shop: reconciling Found components running on ineligible hosts, removing them.
 |  30.003 status shop: deployed 

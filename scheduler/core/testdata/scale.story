@@ -42,9 +42,9 @@ show
 # Nothing is wanted: the application stays deployed, nothing runs.
 deploy shop
   component web image=web:1 instances=0
-|  30.000 scale shop-web@a to 0 of web:1 (host a is not, or no longer, needed for shop-web)
-|  30.000 scale shop-web@b to 0 of web:1 (host b is not, or no longer, needed for shop-web)
-|  30.000 scale shop-web@c to 0 of web:1 (host c is not, or no longer, needed for shop-web)
+|  30.000 scale shop-web@a to 0 of web:1 (host host-a (a) is not, or no longer, needed for shop-web)
+|  30.000 scale shop-web@b to 0 of web:1 (host host-b (b) is not, or no longer, needed for shop-web)
+|  30.000 scale shop-web@c to 0 of web:1 (host host-c (c) is not, or no longer, needed for shop-web)
 |  30.000 status shop: reconciling Scaling component on 3 host(s)
 run 10s
 |  30.002 status shop: reconciling Removing components from 2 host(s)

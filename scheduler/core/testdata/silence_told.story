@@ -9,7 +9,7 @@ run 60s
 |   0.103 status shop: failed Could not satisfy spread east for http:1, 1/2 eligible hosts found.
 cut a
 run 40s
-|  70.500 status shop: reconciling Waiting for host a, which does not answer
+|  70.500 status shop: reconciling Waiting for host host-a (a), which does not answer
 |  70.752 status shop: failed Could not satisfy spread east for http:1, 0/2 eligible hosts found.
 show
 | on a: shop-http=1/http:1/east

@@ -24,9 +24,9 @@ deploy shop
 |  10.000 status shop: reconciling Scaling component on 1 host(s)
 run 12m
 | 130.000 update component shop-web@b web:2 (image web:2 replaces web:1)
-| 130.000 status shop: failed host a has not taken image web:2 within 2m0s; the old version keeps serving
+| 130.000 status shop: failed host host-a (a) has not taken image web:2 within 2m0s; the old version keeps serving
 | 250.000 update component shop-web@a web:2 (image web:2 replaces web:1)
-| 250.000 status shop: failed host a has not taken image web:2 within 2m0s; the old version keeps serving host b has not taken image web:2 within 2m0s; the old version keeps serving
+| 250.000 status shop: failed host host-a (a) has not taken image web:2 within 2m0s; the old version keeps serving host host-b (b) has not taken image web:2 within 2m0s; the old version keeps serving
 | 370.000 update component shop-web@b web:2 (image web:2 replaces web:1)
 | 490.000 update component shop-web@a web:2 (image web:2 replaces web:1)
 | 610.000 update component shop-web@b web:2 (image web:2 replaces web:1)

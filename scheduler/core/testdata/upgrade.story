@@ -31,7 +31,7 @@ deploy shop
 |  90.000 status shop: reconciling Scaling component on 1 host(s)
 run 200s
 | 210.000 update component shop-web@b web:3 (image web:3 replaces web:2)
-| 210.000 status shop: failed host a has not taken image web:3 within 2m0s; the old version keeps serving
+| 210.000 status shop: failed host host-a (a) has not taken image web:3 within 2m0s; the old version keeps serving
 show
 | on a: shop-web=2/web:2/default
 | on b: shop-web=2/web:2/default
@@ -48,7 +48,7 @@ run 30s
 | 291.003 scale shop-web@a to 3 of web:1 (spread default wants 3 here, 2 run)
 | 291.003 status shop: reconciling Scaling component on 2 host(s)
 | 291.005 status shop: reconciling Scaling component on 1 host(s)
-| 292.004 status shop: reconciling Waiting for the end of an earlier update on host b
+| 292.004 status shop: reconciling Waiting for the end of an earlier update on host host-b (b)
 show
 | on a: shop-web=3/web:1/default
 | on b: shop-web=2/web:1/default

@@ -60,11 +60,11 @@ deploy shop
 run 5s
 deploy shop
   component web image=web:3 instances=3
-| 190.000 status shop: reconciling Waiting for the end of an earlier update on host a
+| 190.000 status shop: reconciling Waiting for the end of an earlier update on host host-a (a)
 run 60s
 | 205.001 update component shop-web@a web:3 (image web:3 replaces web:4)
 | 205.001 status shop: reconciling Scaling component on 1 host(s)
-| 205.002 status shop: reconciling Waiting for the end of an earlier update on host a
+| 205.002 status shop: reconciling Waiting for the end of an earlier update on host host-a (a)
 | 220.000 scale shop-web@a to 3 of web:3 (spread default wants 3 here, 2 run)
 | 220.000 status shop: reconciling Scaling component on 1 host(s)
 | 220.002 status shop: deployed 
