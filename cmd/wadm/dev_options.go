@@ -46,8 +46,20 @@ type devOptions struct {
 	log, httpAdmin    string
 }
 
-func parseDev(args []string, stdout io.Writer) (devOptions, error) {
-	var o devOptions
+// What the help says before and after the flags, and the reference page with them.
+const (
+	devIntro = `Runs NATS, a wadm server and simulated hosts, deploys an example application, and
+shows what happens until ^C.
+`
+	devNotes = `On a terminal, keys: k kills a host, s starts one, q quits. Clients and hosts can
+connect to the printed address. Real hosts want a lattice of their own, or
+--hosts 0, because simulated hosts keep links and configurations to themselves.
+Simulated hosts obey the control interface: 'wash stop host' works.
+`
+)
+
+// flags are the flags of `wadm dev`, which set o.
+func (o *devOptions) flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("wadm dev", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.Usage = func() {}
@@ -66,25 +78,25 @@ func parseDev(args []string, stdout io.Writer) (devOptions, error) {
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the address only")
 	f.StringVar(&o.log, "log", "", "file to append the server's log to")
 	f.StringVar(&o.httpAdmin, "http-admin", "", "address of the server's HTTP pages, such as 127.0.0.1:8080; of several servers, of wadm-1 only")
+	return f
+}
+
+func parseDev(args []string, stdout io.Writer) (devOptions, error) {
+	var o devOptions
+	f := o.flags()
 	err := f.Parse(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprintf(stdout, `Runs NATS, a wadm server and simulated hosts, deploys an example application, and
-shows what happens until ^C.
-
+		fmt.Fprintf(stdout, `%s
 Usage:
   wadm dev [OPTIONS]
 
 Options:
 %s
-On a terminal, keys: k kills a host, s starts one, q quits. Clients and hosts can
-connect to the printed address. Real hosts want a lattice of their own, or
---hosts 0, because simulated hosts keep links and configurations to themselves.
-Simulated hosts obey the control interface: 'wash stop host' works.
-
+%s
 Exit codes: 0 stopped or converged, 1 failed, 2 wrong usage, 6 a manifest cannot
 be read, 7 an application failed (--exit-when-converged), 8 --timeout passed.
-`, f.FlagUsages())
+`, devIntro, f.FlagUsages(), devNotes)
 		return o, errDevHelp
 	case err != nil:
 		return o, err

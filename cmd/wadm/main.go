@@ -8,6 +8,8 @@
 // `wadm dev`, everything in one command, begins in dev.go.
 package main
 
+//go:generate go test . -run TestReferencePageIsCurrent -update
+
 import (
 	"context"
 	"fmt"

@@ -248,16 +248,22 @@ func settings(cfg config.Config) []setting {
 	return out
 }
 
+const intro = "Keeps the applications of wasmCloud lattices as their manifests want them.\n"
+
+// usages are the ways to run the program, for people.
+var usages = [][2]string{
+	{"wadm [OPTIONS]", "run the server"},
+	{"wadm dev", "try it: NATS, server and simulated hosts in one command"},
+	{"wadm version", "print the version and how it was built"},
+	{"wadm help", "print this help"},
+}
+
 func printHelp(w io.Writer) {
-	fmt.Fprint(w, `Keeps the applications of wasmCloud lattices as their manifests want them.
-
-Usage:
-  wadm [OPTIONS]     run the server
-  wadm dev           try it: NATS, server and simulated hosts in one command
-  wadm version       print the version and how it was built
-  wadm help          print this help
-
-`+config.Help()+`
+	fmt.Fprint(w, intro+"\nUsage:\n")
+	for _, u := range usages {
+		fmt.Fprintf(w, "  %-18s %s\n", u[0], u[1])
+	}
+	fmt.Fprint(w, "\n"+config.Help()+`
 Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 6 invalid configuration,
 applications of another server that cannot be adopted, or a catalog of applications
 that was deleted, 9 NATS not reachable within the start timeout.
