@@ -125,6 +125,9 @@ func (o devOptions) run(ctx context.Context, apps []devApp, environ []string, st
 			return err
 		}
 	}
+	if o.data != "" {
+		o.tellLeftOver(ctx, nc, log, view)
+	}
 	fleet, err := newDevFleet(nc.Conn, o)
 	if err != nil {
 		return err

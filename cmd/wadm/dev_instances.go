@@ -38,19 +38,30 @@ var (
 	errSessionOver = errors.New("wadm dev ends")
 )
 
+// instanceNames are the names of the session's servers.
+func (o devOptions) instanceNames() []string {
+	if o.instances == 1 {
+		return []string{"dev"}
+	}
+	var names []string
+	for i := range o.instances {
+		names = append(names, fmt.Sprintf("wadm-%d", i+1))
+	}
+	return names
+}
+
 // runInstances runs the session's servers until ctx ends: a single one here, and
 // each of several in a process of its own, so that one can be killed. The session
 // goes on without a server that was drained or killed, and ends with the last.
 func (o devOptions) runInstances(ctx context.Context, url string, environ []string, log *slog.Logger, view *devView) error {
 	group, gctx := errgroup.WithContext(ctx)
 	var lastDied atomic.Bool // of the servers that have ended, the last one
-	if o.instances == 1 {
-		cfg := config.Config{InstanceID: "dev", DrainTimeout: devDrain, NATS: config.NATS{Server: url}}
+	if names := o.instanceNames(); len(names) == 1 {
+		cfg := config.Config{InstanceID: names[0], DrainTimeout: devDrain, NATS: config.NATS{Server: url}}
 		cfg.Admin.Address = o.httpAdmin
 		group.Go(func() error { return run(gctx, cfg.WithDefaults(), environ, log) })
 	} else {
-		for i := range o.instances {
-			name := fmt.Sprintf("wadm-%d", i+1)
+		for i, name := range names {
 			args := []string{
 				devInstanceCommand, "--instance-id", name, "-s", url,
 				"--drain-timeout", devDrain.String(), "--log-format", "json", "--log-level", "warn",

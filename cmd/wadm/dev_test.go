@@ -415,6 +415,58 @@ func TestDevDoesNotCallAServerEndedThatSomebodyStartedAgain(t *testing.T) {
 	}
 }
 
+// TestDevTellsWhatAKilledSessionHasLeft, before it waits for that, and nothing of a
+// session that ended in order.
+func TestDevTellsWhatAKilledSessionHasLeft(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, out := startDev(t, t.TempDir(), "--data", dir)
+	waitUntil(t, out, func() bool { return strings.Contains(out.String(), "dev owns it") })
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait() // killed
+	const says = "waits 4s at most before it acts for 1 lattice(s): the last session was killed, and commands of dev may still arrive\n"
+	for i, want := range []bool{true, false} {
+		var stdout, stderr lockedBuffer
+		args := []string{"dev", "--data", dir, "--lattices", "1", "--hosts", "1", "--exit-when-converged", "--timeout", "60s", "-f", writeFile(t, strings.Replace(unplaceable, "zone: moon", "zone: a", 1))}
+		if code := Run(t.Context(), args, nil, &stdout, &stderr); code != 0 {
+			t.Fatalf("session %d: exit code %d\n%s\n%s", i, code, stdout.String(), stderr.String())
+		}
+		told, acted := strings.Index(stdout.String(), says), strings.Index(stdout.String(), " owns it")
+		if want != (told >= 0) || told > acted || strings.Count(stdout.String(), "at most") > 1 {
+			t.Errorf("session %d:\n%s", i, stdout.String())
+		}
+	}
+}
+
+// TestDevTellsHowLongItWaits: as long as commands may still arrive, and without a
+// server of the same name until the record of the old one expires.
+func TestDevTellsHowLongItWaits(t *testing.T) {
+	t.Parallel()
+	held := func(owner shard.MemberID) shard.Head {
+		return shard.Head{Seq: 1, Record: shard.Record{Owner: owner, Incarnation: "1", State: shard.Held}}
+	}
+	released := held("dev")
+	released.Record.State = shard.Released
+	for name, tt := range map[string]struct {
+		heads map[shard.Key]shard.Head
+		names []string
+		want  string
+	}{
+		"nothing there":       {names: []string{"dev"}},
+		"all given up":        {map[shard.Key]shard.Head{"default.a": released}, []string{"dev"}, ""},
+		"unreadable":          {map[shard.Key]shard.Head{"default.a": {Seq: 1, Bad: true}}, []string{"dev"}, ""},
+		"same name":           {map[shard.Key]shard.Head{"default.a": held("dev"), "default.b": released}, []string{"dev"}, "waits 4s at most before it acts for 1 lattice(s): the last session was killed, and commands of dev may still arrive"},
+		"same names":          {map[shard.Key]shard.Head{"default.a": held("wadm-2"), "default.b": held("wadm-1")}, []string{"wadm-1", "wadm-2"}, "waits 4s at most before it acts for 2 lattice(s): the last session was killed, and commands of wadm-1, wadm-2 may still arrive"},
+		"one name is missing": {map[shard.Key]shard.Head{"default.a": held("wadm-2"), "default.b": held("wadm-1")}, []string{"wadm-1"}, "waits 19s at most before it acts for 2 lattice(s): the last session was killed, and wadm-1, wadm-2 may count as living until their records expire"},
+	} {
+		if got := leftOver(tt.heads, tt.names); got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 // TestDevSessionsDoNotShareAFolder: a second session with the folder of a running
 // one is refused and told why; once the first is gone, however it went, the folder
 // is free.
