@@ -3,13 +3,9 @@ package natskv_test
 import (
 	"context"
 	"errors"
-	"net"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"wadm/config/natsconn/natstest"
@@ -25,56 +21,14 @@ func TestNATSMeetsTheContract(t *testing.T) {
 	})
 }
 
-// wire is a connection that can lose what is written or hold back what is to be read.
-type wire struct {
-	net.Conn
-	mode *atomic.Int32
-}
-
-const (
-	passing = iota
-	losing  // what is sent does not arrive
-	holding // what is sent arrives, answers do not
-)
-
-func (w wire) Write(b []byte) (int, error) {
-	if w.mode.Load() == losing {
-		return len(b), nil
-	}
-	return w.Conn.Write(b)
-}
-
-func (w wire) Read(b []byte) (int, error) {
-	n, err := w.Conn.Read(b)
-	for w.mode.Load() == holding {
-		time.Sleep(time.Millisecond)
-	}
-	return n, err
-}
-
-// faulty hands out such connections to a server without sockets.
-type faulty struct {
-	srv  *server.Server
-	mode atomic.Int32
-}
-
-func (f *faulty) InProcessConn() (net.Conn, error) {
-	c, err := f.srv.InProcessConn()
-	if err != nil {
-		return nil, err
-	}
-	return wire{c, &f.mode}, nil
-}
-
-func openFaulty(t *testing.T, s *natstest.Server) (*natskv.Store, *faulty) {
+func openFaulty(t *testing.T, s *natstest.Server) (*natskv.Store, *natstest.Wire) {
 	t.Helper()
-	f := &faulty{srv: s.NATS()}
-	nc := s.Connect(t, nats.InProcessServer(f))
+	nc, wire := s.Faulty(t)
 	st, err := natskv.Open(t.Context(), nc, natskv.Config{Storage: jetstream.MemoryStorage})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return st, f
+	return st, wire
 }
 
 func TestEveryWriteWithoutAnswerIsOfUnknownOutcomeStoredOrNot(t *testing.T) {
@@ -117,16 +71,16 @@ func TestEveryWriteWithoutAnswerIsOfUnknownOutcomeStoredOrNot(t *testing.T) {
 			},
 		},
 	} {
-		for mode, stored := range map[int32]bool{losing: false, holding: true} {
+		for mode, stored := range map[natstest.WireMode]bool{natstest.Losing: false, natstest.Holding: true} {
 			t.Run(name+map[bool]string{true: " stored", false: " not stored"}[stored], func(t *testing.T) {
 				t.Parallel()
 				natstest.Bubble(t, func(t *testing.T, srv *natstest.Server) {
 					s, f := openFaulty(t, srv)
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					defer cancel()
-					f.mode.Store(mode)
+					f.Set(mode)
 					err := tc.write(ctx, s)
-					f.mode.Store(passing)
+					f.Set(natstest.Passing)
 					time.Sleep(10 * time.Millisecond) // what was held back arrives late
 					if name == "registration" {
 						if err == nil {

@@ -41,7 +41,7 @@ func TestSubscriptionsEndWhileNATSIsSilent(t *testing.T) {
 					done := make(chan error, 1)
 					go func() { done <- subscribe(ctx, s) }()
 					time.Sleep(3 * time.Second)
-					f.mode.Store(holding)
+					f.Set(natstest.Holding)
 					time.Sleep(3 * time.Second)
 					end(cancel, s.JetStream().Conn().Close)
 					began := time.Now()
@@ -54,7 +54,7 @@ func TestSubscriptionsEndWhileNATSIsSilent(t *testing.T) {
 					case <-time.After(time.Hour):
 						t.Error("goes on after an hour")
 					}
-					f.mode.Store(passing)
+					f.Set(natstest.Passing)
 					time.Sleep(10 * time.Millisecond) // what was held back arrives
 				})
 			})
@@ -75,7 +75,7 @@ func TestAnInstanceStopsWhileNATSIsSilent(t *testing.T) {
 		if err := f.covered(); err != nil {
 			t.Fatal(err)
 		}
-		wire.mode.Store(holding)
+		wire.Set(natstest.Holding)
 		time.Sleep(5 * time.Second)
 		m.cancel()
 		began := time.Now()
@@ -87,7 +87,7 @@ func TestAnInstanceStopsWhileNATSIsSilent(t *testing.T) {
 		case <-time.After(time.Hour):
 			t.Error("does not stop")
 		}
-		wire.mode.Store(passing)
+		wire.Set(natstest.Passing)
 		time.Sleep(10 * time.Millisecond) // what was held back arrives
 	})
 }

@@ -93,15 +93,15 @@ func history(t *testing.T, put func(ctx context.Context, s *natskv.Store, k shar
 					continue
 				}
 				op := claimOp{Key: string(k), ID: fmt.Sprintf("c%d-%d", c, n), Expect: string(h.Record.Incarnation)}
-				mode := int32(passing)
+				mode := natstest.Passing
 				if rnd.IntN(8) == 0 {
-					mode = []int32{losing, holding}[rnd.IntN(2)]
+					mode = []natstest.WireMode{natstest.Losing, natstest.Holding}[rnd.IntN(2)]
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 				call := time.Since(began)
-				f.mode.Store(mode)
+				f.Set(mode)
 				err = put(ctx, s, k, shard.Record{Owner: "c", Incarnation: shard.Incarnation(op.ID), State: shard.Held}, h.Seq)
-				f.mode.Store(passing)
+				f.Set(natstest.Passing)
 				ret := time.Since(began)
 				cancel()
 				out := unknown

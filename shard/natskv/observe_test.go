@@ -159,7 +159,7 @@ func TestSilentClaimsAreNotWaitedForLonger(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wire.mode.Store(holding)
+		wire.Set(natstest.Holding)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		began := time.Now()
@@ -169,7 +169,7 @@ func TestSilentClaimsAreNotWaitedForLonger(t *testing.T) {
 		if d := time.Since(began); d != 2*time.Second {
 			t.Errorf("it took %s", d)
 		}
-		wire.mode.Store(passing)
+		wire.Set(natstest.Passing)
 		time.Sleep(10 * time.Millisecond) // what was held back arrives
 	})
 }
