@@ -217,3 +217,48 @@ func TestAnInstanceIsAskedToDrainByItsName(t *testing.T) {
 		t.Errorf("drained %d times, of which 2 by somebody with an inbox", asked)
 	}
 }
+
+// Who asked and heard nothing asks again, and is told whether it was heard then.
+func TestARequestToDrainWithoutAnswerIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	for mode, heard := range map[natstest.WireMode]bool{natstest.Losing: false, natstest.Holding: true} {
+		t.Run(map[bool]string{true: "heard", false: "not heard"}[heard], func(t *testing.T) {
+			t.Parallel()
+			srv := natstest.Start(t)
+			nc := srv.Connect(t)
+			serving, stop := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() {
+				drained := 0
+				done <- natskv.ServeDrain(serving, nc, "a", func(string) bool { return true }, func() natskv.DrainReply {
+					drained++
+					return natskv.DrainReply{Held: drained}
+				})
+			}()
+			asks, wire := srv.Faulty(t)
+			request := func(limit time.Duration) (natskv.DrainReply, error) {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				return natskv.RequestDrain(ctx, asks, "a")
+			}
+			eventually(t, "it is served", func() bool {
+				_, err := request(10 * time.Second)
+				return err == nil
+			})
+			wire.Set(mode)
+			_, err := request(200 * time.Millisecond)
+			wire.Set(natstest.Passing)
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, natskv.ErrNoInstance) {
+				t.Errorf("without answer: %v", err)
+			}
+			times := map[bool]int{false: 2, true: 3}[heard]
+			if r, err := request(10 * time.Second); err != nil || r.Held != times {
+				t.Errorf("asked again: %+v, %v, want that it is the time %d", r, err, times)
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
