@@ -523,3 +523,133 @@ func TestServingSurvivesARestartOfNATS(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Whoever gets no answer, or one that nothing is known, asks again: what is stored is
+// not stored twice and not lost, and what is announced late is announced at all.
+func TestARequestWithoutAnswerIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	const head, body = "$KV.wadm_catalog.default.default.shop ", "$KV.wadm_catalog.default.default.shop."
+	v1, v2 := "v1", "v2"
+	put := func(version string) func(context.Context, *api.Client) error {
+		return func(ctx context.Context, c *api.Client) error {
+			_, err := c.Put(ctx, []byte(manifestOf("shop", version)), "")
+			return err
+		}
+	}
+	deploy := func(ctx context.Context, c *api.Client) error { _, err := c.Deploy(ctx, "shop", &v1); return err }
+	undeploy := func(ctx context.Context, c *api.Client) error { return c.Undeploy(ctx, "shop") }
+	remove := func(version *string) func(context.Context, *api.Client) error {
+		return func(ctx context.Context, c *api.Client) error { _, err := c.Delete(ctx, "shop", version); return err }
+	}
+	type steps = []func(context.Context, *api.Client) error
+	for name, op := range map[string]struct {
+		before steps
+		do     func(context.Context, *api.Client) error
+		// at is in the write to which the storage does not answer.
+		at string
+		// without are the versions before, with those when it is stored, the deployed one marked.
+		without, with string
+		// again is the answer to a repetition of what is stored.
+		again error
+		// event is what it announces.
+		event string
+	}{
+		"put":                  {steps{}, put(v1), head, "", "v1", api.ErrExists, ""},
+		"put of a next one":    {steps{put(v1), deploy}, put(v2), head, "v1*", "v1* v2", api.ErrExists, ""},
+		"body of a put":        {steps{put(v1)}, put(v2), body, "v1", "v1 v2", api.ErrExists, ""},
+		"deploy":               {steps{put(v1)}, deploy, head, "v1", "v1*", nil, "published shopv1"},
+		"undeploy":             {steps{put(v1), deploy}, undeploy, head, "v1*", "v1", nil, "unpublished shop"},
+		"removal of a version": {steps{put(v1), put(v2), deploy}, remove(&v2), head, "v1* v2", "v1*", nil, ""},
+		"removal":              {steps{put(v1), deploy}, remove(nil), head, "v1*", "", nil, "unpublished shop"},
+	} {
+		for mode, stored := range map[natstest.WireMode]bool{natstest.Losing: false, natstest.Holding: true} {
+			for _, by := range []string{"storage", "server"} {
+				if by == "server" && op.at == body {
+					continue // that would be "put of a next one"
+				}
+				t.Run(name+" without answer of the "+by+map[bool]string{true: ", stored", false: ", not stored"}[stored], func(t *testing.T) {
+					t.Parallel()
+					n := natstest.Start(t)
+					s := serve(t, n, api.Deps{}, api.Config{Prefix: "other.api"})
+					sees := client(t, n.Connect(t), api.ClientConfig{Prefix: "other.api"})
+					storage, storageWire := n.Faulty(t)
+					js, err := jetstream.New(storage)
+					if err != nil {
+						t.Fatal(err)
+					}
+					cat, err := catalog.New(t.Context(), js, catalog.Config{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					server, err := api.New(n.Connect(t), cat, api.Deps{JetStream: s.js}, api.Config{RequestTimeout: time.Second})
+					if err != nil {
+						t.Fatal(err)
+					}
+					runUntilEnd(t, server.Run)
+					await(t, "ready", server.Ready())
+					asks, serverWire := n.Faulty(t)
+					c := client(t, asks, api.ClientConfig{})
+					for _, step := range append(steps{func(ctx context.Context, c *api.Client) error { _, err := c.List(ctx); return err }}, op.before...) {
+						if err := step(t.Context(), c); err != nil {
+							t.Fatal(err)
+						}
+					}
+					want := s.events(t)
+					versions := func() string {
+						all, err := sees.Versions(t.Context(), "shop")
+						if err != nil && !errors.Is(err, api.ErrNotFound) {
+							t.Fatal(err)
+						}
+						var out []string
+						for _, v := range all {
+							out = append(out, v.Version+map[bool]string{true: "*"}[v.Deployed])
+						}
+						return strings.Join(out, " ")
+					}
+
+					wire, at, unanswered := storageWire, op.at, api.ErrServer
+					if by == "server" {
+						wire, at, unanswered = serverWire, asked, api.ErrTimeout
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), map[string]time.Duration{"storage": 20 * time.Second, "server": 500 * time.Millisecond}[by])
+					defer cancel()
+					wire.SetAt(mode, at)
+					err = op.do(ctx, c)
+					wire.Set(natstest.Passing)
+					if !errors.Is(err, unanswered) {
+						t.Errorf("without answer: %v, want %v", err, unanswered)
+					}
+					done, then := stored && op.at != body, op.without
+					if done {
+						then = op.with
+					}
+					if done && by == "server" && op.event != "" {
+						want = append(want, op.event)
+					}
+					// The server may be slower than who asks is patient.
+					eventually(t, fmt.Sprintf("versions %q and events %q", then, want), func() bool {
+						return versions() == then && cmp.Equal(want, s.events(t))
+					})
+
+					if err := op.do(t.Context(), c); done && !errors.Is(err, op.again) || !done && err != nil {
+						t.Errorf("again: %v", err)
+					}
+					if got := versions(); got != op.with {
+						t.Errorf("after that the versions are %q, want %q", got, op.with)
+					}
+					if op.event != "" {
+						want = append(want, op.event)
+					}
+					if diff := cmp.Diff(want, s.events(t)); diff != "" {
+						t.Errorf("announced in the end: %s", diff)
+					}
+					if op.with != "" {
+						if _, err := sees.Get(t.Context(), "shop", nil); err != nil {
+							t.Errorf("what is stored is not whole: %v", err)
+						}
+					}
+				})
+			}
+		}
+	}
+}
