@@ -189,6 +189,8 @@ type faultyKV struct {
 type fault struct {
 	err   error
 	store bool
+	// then is what happens before the error is heard.
+	then func()
 }
 
 func (f *faultyKV) take() (fault, bool) {
@@ -239,6 +241,9 @@ func (f *faultyKV) Update(ctx context.Context, key string, value []byte, revisio
 				return 0, err
 			}
 		}
+		if n.then != nil {
+			n.then()
+		}
 		return 0, n.err
 	}
 	return f.KeyValue.Update(ctx, key, value, revision)
@@ -265,7 +270,7 @@ func TestAWriteWithALostAcknowledgementHappensOnce(t *testing.T) {
 			open(t, js, catalog.Config{})
 			f := &faulty{JetStream: js, kv: &faultyKV{}}
 			c := open(t, f, catalog.Config{})
-			lose := func() { f.kv.next = []fault{{nats.ErrTimeout, stored}, {nats.ErrTimeout, false}} }
+			lose := func() { f.kv.next = []fault{{err: nats.ErrTimeout, store: stored}, {err: nats.ErrTimeout}} }
 			lose()
 			if got, err := c.Put(t.Context(), lattice, app("shop", "v1"), ""); err != nil || got.Total != 1 {
 				t.Errorf("put: %+v, %v", got, err)
@@ -297,12 +302,38 @@ func TestAWriteWithALostAcknowledgementHappensOnce(t *testing.T) {
 	}
 }
 
+// TestAPutThatWasRemovedUnheardIsStoredWhole: somebody sees the application before
+// its put has heard that it is stored, and removes it, with all manifests it names.
+func TestAPutThatWasRemovedUnheardIsStoredWhole(t *testing.T) {
+	t.Parallel()
+	js := natstest.Start(t).JetStream(t)
+	other := open(t, js, catalog.Config{})
+	f := &faulty{JetStream: js, kv: &faultyKV{}}
+	c := open(t, f, catalog.Config{})
+	f.kv.next = []fault{{err: nats.ErrTimeout, store: true, then: func() {
+		if _, err := other.Delete(t.Context(), lattice, "shop", nil, ""); err != nil {
+			t.Error(err)
+		}
+	}}}
+	put(t, c, app("shop", "v1"))
+	if got := versions(t, other, "shop"); !slices.Equal(got, []string{"v1"}) {
+		t.Errorf("versions: %v", got)
+	}
+	if _, err := other.Manifest(t.Context(), lattice, "shop", nil); err != nil {
+		t.Errorf("what is put is not there: %v", err)
+	}
+	if n := bodies(t, js); n != 1 {
+		t.Errorf("%d bodies for one version", n)
+	}
+}
+
 func TestALostConditionIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	js := natstest.Start(t).JetStream(t)
 	open(t, js, catalog.Config{})
 	f := &faulty{JetStream: js, kv: &faultyKV{}}
 	c := open(t, f, catalog.Config{})
+	put(t, c, app("shop", "v0"))
 	for range 10 {
 		f.kv.next = append(f.kv.next, fault{err: jetstream.ErrKeyRevisionMismatch})
 	}
@@ -322,11 +353,11 @@ func TestALostConditionIsTriedAgain(t *testing.T) {
 		t.Errorf("gave up after %v", took)
 	}
 	f.kv.next = nil
-	if got := versions(t, c, "shop"); len(got) != 1 {
+	if got := versions(t, c, "shop"); len(got) != 2 {
 		t.Errorf("versions: %v", got)
 	}
-	if n := bodies(t, js); n != 1 {
-		t.Errorf("%d bodies for one version", n)
+	if n := bodies(t, js); n != 2 {
+		t.Errorf("%d bodies for two versions", n)
 	}
 }
 

@@ -48,10 +48,19 @@ func (c *Catalog) Put(ctx context.Context, key tenancy.LatticeKey, m *manifest.M
 		return Stored{}, fmt.Errorf("encode manifest: %w", err)
 	}
 	var out Stored
-	written := false
+	body, written := id, false
 	err = c.change(ctx, key, app, id, func(ctx context.Context, cur *head) (*head, error) {
 		if cur == nil {
-			cur = &head{Format: headFormat, Born: id}
+			if written {
+				// A head that was stored unheard may have been removed since, with the body it
+				// names; whoever removes it may still be at it. If it was not, the sweep
+				// removes that body.
+				if body, err = c.newID(); err != nil {
+					return nil, err
+				}
+				written = false
+			}
+			cur = &head{Format: headFormat, Born: body}
 		}
 		if _, ok := cur.find(version); ok {
 			return nil, fmt.Errorf("put %s %q: %w", app, version, ErrVersionExists)
@@ -60,7 +69,7 @@ func (c *Catalog) Put(ctx context.Context, key tenancy.LatticeKey, m *manifest.M
 			return nil, fmt.Errorf("put %s: %w: %d versions are stored, the most is %d", app, ErrTooLarge, len(cur.Versions), c.cfg.MaxVersions)
 		}
 		if !written {
-			if err := c.writeBody(ctx, bodyKey(key, app, id), data); err != nil {
+			if err := c.writeBody(ctx, bodyKey(key, app, body), data); err != nil {
 				return nil, err
 			}
 			written = true
@@ -70,7 +79,7 @@ func (c *Catalog) Put(ctx context.Context, key tenancy.LatticeKey, m *manifest.M
 		if len(cur.Versions) > 0 {
 			out.Previous = cur.last().Version
 		}
-		v := storedVersion{Version: version, Body: id, At: c.cfg.Now().UTC(), By: by}
+		v := storedVersion{Version: version, Body: body, At: c.cfg.Now().UTC(), By: by}
 		v.describe(m)
 		next.Versions = append(next.Versions, v)
 		next.note(Change{ID: id, At: v.At, By: by, Did: "put", Version: version, Trace: traceOf(ctx)})
@@ -78,7 +87,7 @@ func (c *Catalog) Put(ctx context.Context, key tenancy.LatticeKey, m *manifest.M
 	})
 	if err != nil {
 		if written && !isAmbiguous(err) {
-			c.removeBodies(ctx, key, app, []string{id})
+			c.removeBodies(ctx, key, app, []string{body})
 		}
 		return Stored{}, err
 	}
