@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"wadm/config/natsconn/natstest"
@@ -213,5 +215,40 @@ func TestWithoutJetStreamAWriteIsNotStored(t *testing.T) {
 	_, err := s.Put(t.Context(), "t.l", shard.Record{Owner: "a", Incarnation: "a-1", State: shard.Held}, 0)
 	if err == nil || errors.Is(err, shard.ErrUnknownOutcome) || errors.Is(err, shard.ErrFenced) {
 		t.Errorf("error %v, want a plain refusal", err)
+	}
+}
+
+// Replicated streams refuse a conditional write while another is in flight, which
+// may yet be a removal or come to nothing. One server never does, so a subscriber
+// answers in the bucket's place.
+func TestARegistrationIsNotTakenForMadeWhileAnotherWriteIsInFlight(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	s := open(t, srv)
+	if err := s.JetStream().DeleteKeyValue(t.Context(), natskv.DefaultLattices); err != nil {
+		t.Fatal(err)
+	}
+	nc := srv.Connect(t)
+	var tries atomic.Int32
+	if _, err := nc.Subscribe("$KV."+natskv.DefaultLattices+".>", func(m *nats.Msg) {
+		answer := `{"stream":"KV_wadm_lattices","seq":9}`
+		if tries.Add(1) <= 3 {
+			answer = `{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"},"stream":"KV_wadm_lattices","seq":0}`
+		}
+		_ = m.Respond([]byte(answer))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Registry().Register(t.Context(), "t.l"); err != nil || tries.Load() != 4 {
+		t.Errorf("registered after %d tries with %v, want 4", tries.Load(), err)
+	}
+	tries.Store(-1 << 20)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := s.Registry().Register(ctx, "t.l"); err == nil {
+		t.Error("registered although every write was refused")
 	}
 }

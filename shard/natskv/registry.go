@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -23,11 +24,39 @@ func (r *Registry) Register(ctx context.Context, k shard.Key) error {
 	if _, err := shard.ParseKey(string(k)); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
-	_, err := r.kv.Create(ctx, string(k), []byte(`{}`))
-	if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
-		return fmt.Errorf("register %s: %w", k, err)
+	for wait, began := time.Millisecond, time.Now(); ; wait = min(2*wait, mostBusyPause) {
+		_, err := r.kv.Create(ctx, string(k), []byte(`{}`))
+		switch {
+		case err == nil:
+			return nil
+		case isBusy(err) && time.Since(began) < mostBusy && pause(ctx, wait):
+			// The client says that the key exists, but the other write may be a removal,
+			// or never be stored.
+		case errors.Is(err, jetstream.ErrKeyExists) && !isBusy(err):
+			return nil
+		default:
+			return fmt.Errorf("register %s: %w", k, err)
+		}
 	}
-	return nil
+}
+
+// A write that is refused because another one is in flight is made again, ever later
+// up to mostBusyPause, for mostBusy.
+const (
+	mostBusyPause = 50 * time.Millisecond
+	mostBusy      = 2 * time.Second
+)
+
+// pause waits for d; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Unregister implements shard.Registry.
