@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,11 +52,16 @@ type fleet struct {
 // run starts an instance. Connection st is its own; crash severs it.
 func (f *fleet) run(id shard.MemberID, st *natskv.Store, js jetstream.JetStream, crash func(), change func(*shard.FleetConfig)) *member {
 	f.t.Helper()
+	return f.runOn(st.Ports(), id, js, crash, change)
+}
+
+func (f *fleet) runOn(ports shard.Ports, id shard.MemberID, js jetstream.JetStream, crash func(), change func(*shard.FleetConfig)) *member {
+	f.t.Helper()
 	cfg := shard.FleetConfig{Instance: id}
 	if change != nil {
 		change(&cfg)
 	}
-	fl, err := shard.New(st.Ports(), cfg)
+	fl, err := shard.New(ports, cfg)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -291,6 +297,139 @@ func TestAFleetOverNATSInFakeTime(t *testing.T) {
 			t.Errorf("stale effects: %v", s)
 		}
 	})
+}
+
+// unheard leaves the first and every third one after it of a kind of writes without
+// answer: they go over a wire of their own.
+type unheard struct {
+	*natskv.Store
+	over *natskv.Store
+	wire *natstest.Wire
+	kind string
+	mode natstest.WireMode
+	n    atomic.Int32
+}
+
+func (u *unheard) write(kind string, do func(*natskv.Store)) {
+	if u.kind != kind || u.n.Add(1)%3 != 1 {
+		do(u.Store)
+		return
+	}
+	u.wire.Set(u.mode)
+	defer u.wire.Set(natstest.Passing)
+	do(u.over)
+}
+
+func (u *unheard) Put(ctx context.Context, k shard.Key, r shard.Record, expect uint64) (seq uint64, err error) {
+	u.write(string(r.State), func(s *natskv.Store) { seq, err = s.Put(ctx, k, r, expect) })
+	return seq, err
+}
+
+func (u *unheard) PutMember(ctx context.Context, m shard.Member, expect uint64) (rev uint64, err error) {
+	u.write("member", func(s *natskv.Store) { rev, err = s.PutMember(ctx, m, expect) })
+	return rev, err
+}
+
+func (u *unheard) PutView(ctx context.Context, v shard.View, expect uint64) (rev uint64, err error) {
+	u.write("view", func(s *natskv.Store) { rev, err = s.PutView(ctx, v, expect) })
+	return rev, err
+}
+
+// TestAFleetOverNATSGoesOnAfterWritesWithoutAnswer: whoever heard nothing learns from
+// what is stored whether it was, and goes on from there as who it was.
+func TestAFleetOverNATSGoesOnAfterWritesWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{string(shard.Held), string(shard.Released), "member", "view"} {
+		for mode, stored := range map[natstest.WireMode]string{natstest.Losing: "not stored", natstest.Holding: "stored"} {
+			t.Run(kind+" "+stored, func(t *testing.T) {
+				t.Parallel()
+				natstest.Bubble(t, func(t *testing.T, srv *natstest.Server) {
+					f := &fleet{t: t, effects: shardtest.NewEffects()}
+					admin := open(t, srv)
+					for i := range 20 {
+						k := shard.Key(fmt.Sprintf("t.l%d", i))
+						if err := admin.Registry().Register(t.Context(), k); err != nil {
+							t.Fatal(err)
+						}
+						f.keys = append(f.keys, k)
+					}
+					watching, stop := context.WithCancel(t.Context())
+					watched := make(chan error, 1)
+					go func() {
+						left := map[shard.MemberID]bool{}
+						watched <- admin.WatchMembers(watching, func(cs []shard.MemberChange) {
+							for _, c := range cs {
+								if left[c.Member.ID] = left[c.Member.ID] || c.Left; c.Gone && !left[c.Member.ID] {
+									t.Errorf("the record of %s, who lives, has expired", c.Member.ID)
+								}
+							}
+						})
+					}()
+					lost := 0
+					var all []*unheard
+					for i := range 3 {
+						st := open(t, srv)
+						over, wire := openFaulty(t, srv)
+						u := &unheard{Store: st, over: over, wire: wire, kind: kind, mode: mode}
+						ports := st.Ports()
+						ports.Claims, ports.Members, ports.Views = u, u, u
+						f.runOn(ports, shard.MemberID(fmt.Sprintf("wadm-%d", i)), st.JetStream(), func() {}, func(c *shard.FleetConfig) {
+							c.WriteTimeout = time.Second // several in turn are within the limit of a stop
+						})
+						all = append(all, u)
+					}
+					time.Sleep(time.Minute)
+					if err := f.covered(); err != nil {
+						t.Error(err)
+					}
+					first := f.members[0]
+					var before []shard.Incarnation
+					for _, m := range f.members {
+						before = append(before, m.fleet.Status().Incarnation)
+					}
+					first.cancel()
+					if err := <-first.done; err != nil {
+						t.Error(err)
+					}
+					for _, k := range f.keys {
+						if h, err := admin.Last(t.Context(), k); err != nil || h.HeldBy(before[0]) {
+							t.Errorf("%s is not released: %v", k, err)
+						}
+					}
+					f.members = f.members[1:]
+					time.Sleep(20 * time.Second)
+					if err := f.covered(); err != nil {
+						t.Errorf("after a stop: %v", err)
+					}
+					for i, m := range f.members {
+						if now := m.fleet.Status().Incarnation; now != before[i+1] {
+							t.Errorf("%s began anew, as %s after %s", m.id, now, before[i+1])
+						}
+						m.cancel()
+					}
+					for _, m := range f.members {
+						if err := <-m.done; err != nil {
+							t.Error(err)
+						}
+					}
+					for _, u := range all {
+						lost += int(u.n.Load()+2) / 3
+					}
+					if lost == 0 {
+						t.Error("no answer was lost: the test tests too little")
+					}
+					if s := f.effects.Stale(); len(s) > 0 {
+						t.Errorf("stale effects: %v", s)
+					}
+					checkLedger(t, admin.JetStream())
+					stop()
+					if err := <-watched; err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
 }
 
 // quick makes joins fast; what is measured in real time is loss and hand-over.
