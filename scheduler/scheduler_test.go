@@ -425,8 +425,11 @@ func TestASnapshotThatCannotBeStoredIsTriedAgain(t *testing.T) {
 		tried := 0
 		p.save = func([]byte) error {
 			// The first is stored before the commands that it explains.
-			if tried++; tried == 2 || tried == 3 {
+			switch tried++; tried {
+			case 2:
 				return errors.New("no response from stream")
+			case 3:
+				return fmt.Errorf("no answer: %w", scheduler.ErrUnknownOutcome)
 			}
 			return nil
 		}

@@ -184,6 +184,8 @@ type faultyKV struct {
 	mu    sync.Mutex
 	// next are the faults of the next writes, one each.
 	next []fault
+	// bodies are those of the next writes of bodies.
+	bodies []fault
 }
 
 type fault struct {
@@ -234,6 +236,22 @@ type behind struct {
 
 func (b behind) Updates() <-chan jetstream.KeyValueEntry { return b.updates }
 
+func (f *faultyKV) Put(ctx context.Context, key string, value []byte) (uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.bodies) == 0 {
+		return f.KeyValue.Put(ctx, key, value)
+	}
+	n := f.bodies[0]
+	f.bodies = f.bodies[1:]
+	if n.store {
+		if _, err := f.KeyValue.Put(ctx, key, value); err != nil {
+			return 0, err
+		}
+	}
+	return 0, n.err
+}
+
 func (f *faultyKV) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	if n, ok := f.take(); ok {
 		if n.store {
@@ -272,8 +290,12 @@ func TestAWriteWithALostAcknowledgementHappensOnce(t *testing.T) {
 			c := open(t, f, catalog.Config{})
 			lose := func() { f.kv.next = []fault{{err: nats.ErrTimeout, store: stored}, {err: nats.ErrTimeout}} }
 			lose()
+			f.kv.bodies = slices.Clone(f.kv.next)
 			if got, err := c.Put(t.Context(), lattice, app("shop", "v1"), ""); err != nil || got.Total != 1 {
 				t.Errorf("put: %+v, %v", got, err)
+			}
+			if n := bodies(t, js); n != 1 || len(f.kv.bodies) > 0 {
+				t.Errorf("%d bodies for one version, %d faults left", n, len(f.kv.bodies))
 			}
 			lose()
 			if got, err := c.Deploy(t.Context(), lattice, "shop", nil, "", nil); err != nil || got.Version != "v1" {
