@@ -337,7 +337,7 @@ func (h *Holdings) Released(now time.Time, k Key, a Action, seq uint64, err erro
 	l.releasing = false
 	epoch := l.epoch
 	h.set(l, Idle)
-	l.epoch, l.after = 0, time.Time{}
+	l.epoch = 0
 	h.touch(l)
 	if err != nil {
 		h.reread(now, l, head, epoch)

@@ -147,10 +147,7 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 	free := l.head.Seq == 0 || (!l.head.Bad && l.head.Record.State == Released)
 	again := !free && !l.head.Bad && (mine || h.past[l.head.Record.Incarnation])
 	a := Action{Kind: DoAcquire, Key: l.key, Expect: l.head.Seq, Reason: reasonFree}
-	after := l.after
-	if l.head.Record.Settle > 0 {
-		after = latest(after, l.headAt.Add(time.Duration(l.head.Record.Settle)*time.Millisecond))
-	}
+	after := l.underWay()
 	switch {
 	case again:
 		a.Reason = reasonAgain
@@ -198,6 +195,12 @@ func (h *Holdings) fromIdle(now time.Time, l *lane, wanted bool) []Action {
 	return []Action{a}
 }
 
+// underWay is until when effects of earlier owners, or our last ones, may arrive, as
+// far as is known here and told by the newest record.
+func (l *lane) underWay() time.Time {
+	return latest(l.after, l.headAt.Add(time.Duration(l.head.Record.Settle)*time.Millisecond))
+}
+
 // yield begins to give a running key up, when there is a place.
 func (h *Holdings) yield(now time.Time, l *lane) []Action {
 	if h.yields >= h.cfg.MaxStopping {
@@ -221,8 +224,8 @@ func (h *Holdings) release(now time.Time, l *lane) []Action {
 		Kind: DoRelease, Key: l.key, Expect: l.epoch, Epoch: l.epoch, Reason: reasonHandOver,
 		Incarnation: h.self, Attempt: l.attempt,
 	}
-	if l.after.After(now) {
-		a.Settle = l.after.Sub(now)
+	if after := l.underWay(); after.After(now) {
+		a.Settle = after.Sub(now)
 	}
 	if !l.registered {
 		a.Forget, a.Reason = true, reasonLeft
@@ -233,7 +236,6 @@ func (h *Holdings) release(now time.Time, l *lane) []Action {
 // fence drops a claim that is lost. The epoch stays known until own has returned.
 func (h *Holdings) fence(l *lane) []Action {
 	l.releasing = false
-	l.after = time.Time{}
 	if !l.running {
 		h.set(l, Idle)
 		l.epoch = 0

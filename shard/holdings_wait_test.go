@@ -1,6 +1,7 @@
 package shard_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -205,6 +206,30 @@ func TestAHandOverInsideAQuarantinePassesTheRestOn(t *testing.T) {
 	if len(acts) != 1 || acts[0].Kind != shard.DoRelease || acts[0].Settle != 1500*time.Millisecond {
 		t.Errorf("actions %+v, want a release that settles for 1.5 s", acts)
 	}
+	h.Released(now, "t.l", acts[0], 0, errors.New("no responders"), shard.Head{})
+	now = now.Add(300 * time.Millisecond)
+	acts, _ = h.Step(now)
+	if len(acts) != 1 || acts[0].Kind != shard.DoRelease || acts[0].Settle != 1200*time.Millisecond {
+		t.Errorf("actions %+v, want the release again that settles for 1.2 s", acts)
+	}
+}
+
+// A take-over that was not heard to be stored, and is of no use any more.
+func TestATakeOverThatCameThroughUnheardHandsTheQuarantineOn(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	h := one(shard.HoldingsConfig{}, shard.Standing{}, "t.l")
+	h.Heads(now, []shard.Head{foreign("t.l", 5, shard.Held, 0)}, true)
+	acts, _ := h.Step(now)
+	settle := acts[0].Settle
+	h.Drain()
+	h.Claimed(now, "t.l", acts[0], 0, shard.ErrUnknownOutcome,
+		shard.Head{Key: "t.l", Seq: 6, Record: shard.Record{Owner: "me", Incarnation: "me-1", State: shard.Held, Settle: settle.Milliseconds()}})
+	now = now.Add(time.Second)
+	acts, _ = h.Step(now)
+	if len(acts) != 1 || acts[0].Kind != shard.DoRelease || acts[0].Settle != settle-time.Second {
+		t.Errorf("actions %+v, want a release that settles for %s", acts, settle-time.Second)
+	}
 }
 
 // TestEffectsUnderWayAreWaitedForByWhoeverIsNext: an owner that cannot tell whether
@@ -247,6 +272,49 @@ func TestEffectsUnderWayAreWaitedForByWhoeverIsNext(t *testing.T) {
 		acts, _ = h.Step(now)
 		if want := time.Unix(1000, 0).Add(quarantine); len(acts) != 1 || acts[0].Kind != shard.DoStart || !acts[0].EffectsAfter.Equal(want) {
 			t.Errorf("actions %+v, want a start without effects before %s", acts, want)
+		}
+	})
+	t.Run("a successor, also when the release is made again", func(t *testing.T) {
+		now := time.Unix(1000, 0)
+		h := active(now)
+		h.Drain()
+		h.Step(now)
+		h.Returned(now, "t.l", 1, end)
+		acts, _ := h.Step(now)
+		h.Released(now, "t.l", acts[0], 0, errors.New("no responders"), shard.Head{})
+		now = now.Add(300 * time.Millisecond)
+		acts, _ = h.Step(now)
+		if want := quarantine - 300*time.Millisecond; len(acts) != 1 || acts[0].Kind != shard.DoRelease || acts[0].Settle != want {
+			t.Errorf("actions %+v, want a release that settles for %s", acts, want)
+		}
+	})
+	t.Run("itself, when the key comes back while it is released", func(t *testing.T) {
+		now := time.Unix(1000, 0)
+		h := active(now)
+		h.Registry([]shard.KeyChange{{Key: "t.l", Gone: true}}, false)
+		h.Step(now)
+		h.Returned(now, "t.l", 1, end)
+		acts, _ := h.Step(now)
+		h.Registry([]shard.KeyChange{{Key: "t.l"}}, false)
+		h.Step(now)
+		h.Released(now, "t.l", acts[0], 2, nil, shard.Head{})
+		acts, _ = h.Step(now)
+		if len(acts) != 1 || acts[0].Kind != shard.DoAcquire || acts[0].Settle != quarantine {
+			t.Errorf("actions %+v, want a claim that settles for %s", acts, quarantine)
+		}
+	})
+	t.Run("itself, in its next life", func(t *testing.T) {
+		now := time.Unix(1000, 0)
+		h := active(now)
+		h.Registry([]shard.KeyChange{{Key: "t.l", Gone: true}}, false)
+		h.Step(now)
+		h.Returned(now, "t.l", 1, end)
+		h.Step(now)
+		h.Registry([]shard.KeyChange{{Key: "t.l"}}, false)
+		h.Renew("me-2")
+		acts, _ := h.Step(now)
+		if len(acts) != 1 || acts[0].Kind != shard.DoAcquire || acts[0].Settle != quarantine {
+			t.Errorf("actions %+v, want a claim that settles for %s", acts, quarantine)
 		}
 	})
 	t.Run("a successor of one that ended by itself", func(t *testing.T) {
