@@ -206,13 +206,14 @@ func (f *Fleet) subscribe(ctx context.Context, wg *sync.WaitGroup) {
 	})
 }
 
-// probe asks the ledger for a sign of life, all the time.
+// probe asks the ledger for a sign of life, all the time. A question without answer is
+// given up while trust lasts long enough for another one.
 func (f *Fleet) probe(ctx context.Context) {
 	t := time.NewTicker(f.cfg.ProbeEvery)
 	defer t.Stop()
 	for {
 		start, floor := time.Now(), f.exec.written.Load()
-		pctx, cancel := context.WithTimeout(ctx, f.cfg.SelfLimit)
+		pctx, cancel := context.WithTimeout(ctx, f.cfg.SelfLimit/2)
 		mark, err := f.ports.Ledger.Probe(pctx)
 		cancel()
 		if err == nil {

@@ -102,6 +102,46 @@ func TestAnInstanceTrustsItselfAllTheTimeWhileTheLedgerAnswersWithinHalfTheLimit
 	}
 }
 
+// lossy is a ledger that leaves a question without answer now and then, as one does
+// whose leader changes.
+type lossy struct {
+	shard.Ledger
+	asked *int
+}
+
+func (l lossy) Probe(ctx context.Context) (shard.LedgerMark, error) {
+	if *l.asked++; *l.asked%20 == 0 {
+		<-ctx.Done()
+		return shard.LedgerMark{}, ctx.Err()
+	}
+	return l.Ledger.Probe(ctx)
+}
+
+func TestOneQuestionWithoutAnswerDoesNotEndTrust(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 5)
+		asked := 0
+		o, _ := r.lone("wadm-0", func(l shard.Ledger) shard.Ledger { return lossy{l, &asked} })
+		time.Sleep(10 * time.Second)
+		held := o.held()
+		if len(held) != 5 {
+			t.Fatalf("holds %d keys", len(held))
+		}
+		for range 6000 {
+			for k, c := range held {
+				if err := c.MayAct(); err != nil {
+					t.Fatalf("%s: %v", k, err)
+				}
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		if asked < 100 {
+			t.Errorf("asked %d times", asked)
+		}
+	})
+}
+
 // What counts is when a round trip began, a probe's or a claim's: an answer that was
 // long on its way says nothing about the time since.
 func TestTrustIsReckonedFromTheBeginningOfTheRoundTrip(t *testing.T) {
