@@ -82,7 +82,7 @@ func TestDevExitCodesTellWhatBecameOfTheApplications(t *testing.T) {
 		"three instances":   {args: []string{"--exit-when-converged", "--timeout", "60s", "--instances", "3", "--lattices", "6"}},
 		"no instances":      {args: []string{"--instances", "0"}, code: 2, stderr: "not within 1 to 16"},
 		"one lattice":       {args: []string{"--exit-when-converged", "--timeout", "60s", "--lattices", "1"}},
-		"failed for good":   {args: []string{"--exit-when-converged", "--timeout", "60s", "-f", lost}, code: 7, stderr: "lost in default: Could not satisfy spread moon"},
+		"failed for good":   {args: []string{"--exit-when-converged", "--lattices", "1", "--timeout", "60s", "-f", lost}, code: 7, stderr: "lost in default: Could not satisfy spread moon"},
 		"out of time":       {args: []string{"--timeout", "300ms", "--hosts", "0"}, code: 8, stderr: "time is up after 300ms: shop in default is "},
 		"unknown flag":      {args: []string{"--nope"}, code: 2, stderr: "nope"},
 		"argument":          {args: []string{"twice"}, code: 2, stderr: `unexpected argument "twice"`},
