@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,6 +24,10 @@ const (
 // mute is after how many unanswered looks at a lost consumer it is deleted unseen:
 // its server is gone and the cluster still knows its name.
 const mute = 2
+
+// longLook is how long a lattice that makes its consumer may look at the stream
+// before it lets another one have its place: a stream in trouble is one tenant's.
+const longLook = 100 * time.Millisecond
 
 var errUnanswered = errors.New("no answer about it")
 
@@ -63,26 +68,14 @@ func (a *attachment) consumerConfig(from uint64) jetstream.ConsumerConfig {
 func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 	unanswered := 0
 	for try := 0; ; try++ {
-		select {
-		case a.in.creates <- struct{}{}:
-		case <-a.in.done:
-			return false, ErrStopped
-		case <-ctx.Done():
-			return false, context.Cause(ctx)
-		}
 		a.mu.Lock()
 		lost := a.lost
 		a.mu.Unlock()
-		began := time.Now()
-		there, err := a.vacate(ctx, unanswered >= mute)
-		if err == nil && !there {
-			err = a.create(ctx, began)
-		}
-		<-a.in.creates
+		there, err := a.replace(ctx, unanswered >= mute)
 		switch {
 		case err == nil:
 			return !there, nil
-		case errors.Is(err, scheduler.ErrFenced):
+		case errors.Is(err, scheduler.ErrFenced), errors.Is(err, ErrStopped):
 			return false, err
 		case ctx.Err() != nil:
 			return false, context.Cause(ctx)
@@ -97,6 +90,42 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 		if !pause(ctx, try) {
 			return false, context.Cause(ctx)
 		}
+	}
+}
+
+// replace makes the consumer, in its turn, unless it is there.
+func (a *attachment) replace(ctx context.Context, blindly bool) (there bool, err error) {
+	leave, err := a.in.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { leave() }()
+	began := time.Now()
+	if there, err = a.vacate(ctx, blindly); there || err != nil {
+		return there, err
+	}
+	long := time.AfterFunc(longLook, leave)
+	err = a.ev.look(ctx, began)
+	if !long.Stop() && err == nil {
+		leave()
+		leave, err = a.in.enter(ctx)
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, a.create(ctx)
+}
+
+// enter waits for a place among those who make their consumers; leave, which may
+// be called again, gives it back.
+func (in *Intake) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case in.creates <- struct{}{}:
+		return sync.OnceFunc(func() { <-in.creates }), nil
+	case <-in.done:
+		return func() {}, ErrStopped
+	case <-ctx.Done():
+		return func() {}, context.Cause(ctx)
 	}
 }
 
@@ -134,11 +163,8 @@ func (a *attachment) vacate(ctx context.Context, blindly bool) (there bool, err 
 	return false, nil
 }
 
-// create makes the consumer, and the stream if it is not there after began.
-func (a *attachment) create(ctx context.Context, began time.Time) error {
-	if err := a.ev.look(ctx, began); err != nil {
-		return err
-	}
+// create makes the consumer in a stream that was there after the old one was gone.
+func (a *attachment) create(ctx context.Context) error {
 	a.mu.Lock()
 	if now := a.ev.incarnation.Load(); now != a.incarnation {
 		// All events of the new stream are new; nothing of the old one is pending.

@@ -116,14 +116,22 @@ func covers(filter, sub string) bool {
 // stores nothing ever after.
 const settle = 2 * time.Second
 
+// back notes that a stream is there.
+func back(gone *time.Time) {
+	if gone != nil {
+		*gone = time.Time{}
+	}
+}
+
 // lookTimeout bounds one look at a stream or a consumer. A server that dies takes
 // the request with it, and the next one is answered long before a patient client
 // gives the first one up.
 const lookTimeout = 1500 * time.Millisecond
 
-// ensure creates the stream or changes it to what is needed. known: it has been
-// there before.
-func (s *Streams) ensure(ctx context.Context, want jetstream.StreamConfig, needs need, known bool) (*jetstream.StreamInfo, error) {
+// ensure creates the stream or changes it to what is needed. gone, unless it is nil,
+// tells that the stream has been there before, and keeps since when it is not: it has
+// to settle once, however often it can't be made then.
+func (s *Streams) ensure(ctx context.Context, want jetstream.StreamConfig, needs need, gone *time.Time) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, settle+2*s.cfg.APITimeout)
 	defer cancel()
 	for {
@@ -131,13 +139,17 @@ func (s *Streams) ensure(ctx context.Context, want jetstream.StreamConfig, needs
 		st, err := s.js.Stream(limited, want.Name)
 		cancel()
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			if known {
-				known = false
-				s.log.Warn("stream has disappeared and is made again", "stream", want.Name, "in", settle)
-				if !wait(ctx, settle) {
-					return nil, context.Cause(ctx)
+			if gone != nil {
+				if gone.IsZero() {
+					*gone = time.Now()
+					s.log.Warn("stream has disappeared and is made again", "stream", want.Name, "in", settle)
 				}
-				continue
+				if left := settle - time.Since(*gone); left > 0 {
+					if !wait(ctx, left) {
+						return nil, context.Cause(ctx)
+					}
+					continue
+				}
 			}
 			st, err = s.js.CreateStream(ctx, want)
 			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -146,11 +158,13 @@ func (s *Streams) ensure(ctx context.Context, want jetstream.StreamConfig, needs
 			if err != nil {
 				return nil, fmt.Errorf("create stream %s with subjects %v: %w", want.Name, want.Subjects, err)
 			}
+			back(gone)
 			return st.CachedInfo(), nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("look up stream %s: %w", want.Name, err)
 		}
+		back(gone)
 		info := st.CachedInfo()
 		next := info.Config
 		diffs := needs(&next, want)

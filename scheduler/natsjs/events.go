@@ -28,14 +28,19 @@ type events struct {
 	stream  string
 
 	mu sync.Mutex
-	// checked is when the last look at the stream began.
+	// looking is closed when the look at the stream that is under way ends; nil:
+	// none is. checked is when the last one that came to a result began, and failed
+	// that result.
+	looking chan struct{}
 	checked time.Time
+	failed  error
+
 	// made is when the stream was created: another time is another stream, in
-	// which the sequences of the old one mean nothing.
-	made time.Time
+	// which the sequences of the old one mean nothing. gone is since when it has been
+	// away after it was there. Both belong to the look that is under way.
+	made, gone time.Time
 	// incarnation counts the streams seen under this name, last is the newest one's
-	// last sequence at the last look. They are written with mu held, which a look
-	// holds for long, and read without.
+	// last sequence at the last look. A look writes them.
 	incarnation, last atomic.Uint64
 
 	// ahead is by how much this process's clock was ahead of the server's when the
@@ -118,20 +123,55 @@ func (e *events) ensure(ctx context.Context) error {
 	return e.look(ctx, time.Now())
 }
 
-// look is ensure for many callers at once: a look that began after since serves
-// all of them.
+// look is ensure for many callers at once: what came of a look that began after
+// since, success or failure, serves all of them. It ends with ctx.
 func (e *events) look(ctx context.Context, since time.Time) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.checked.After(since) {
-		return nil
+	for {
+		e.mu.Lock()
+		if e.checked.After(since) {
+			defer e.mu.Unlock()
+			return e.failed
+		}
+		looking := e.looking
+		if looking == nil {
+			e.looking = make(chan struct{})
+		}
+		e.mu.Unlock()
+		if looking == nil {
+			return e.lookNow(ctx)
+		}
+		select {
+		case <-looking:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
-	began := time.Now()
-	info, err := e.s.ensure(ctx, e.config(), needEvents, !e.made.IsZero())
+}
+
+// lookNow looks for all who wait for looking to be closed.
+func (e *events) lookNow(ctx context.Context) (err error) {
+	began, result := time.Now(), false
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if result {
+			e.checked, e.failed = began, err
+		}
+		close(e.looking)
+		e.looking = nil
+	}()
+	var away *time.Time
+	if !e.made.IsZero() {
+		away = &e.gone
+	}
+	info, err := e.s.ensure(ctx, e.config(), needEvents, away)
+	if ctx.Err() != nil && err != nil {
+		return context.Cause(ctx) // one of the others has to look again
+	}
+	result = true
 	if err != nil {
 		return fmt.Errorf("events of tenant %s: %w", e.tenant, err)
 	}
-	e.checked = began
 	e.heard(info)
 	// A stream that lost its end (a server that was killed) gives sequences out
 	// again, so it counts as another one.

@@ -1,6 +1,7 @@
 package natsjs
 
 import (
+	"context"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -114,3 +115,15 @@ func Elect(s *Streams, leader string) {
 
 // GapsPerSweep is how many lattices are told of a gap together.
 const GapsPerSweep = gapsPerSweep
+
+// Settle is how long a stream that has disappeared must stay away.
+const Settle = settle
+
+// LookAtEvents looks at the events stream of the default tenant.
+func LookAtEvents(ctx context.Context, s *Streams) error {
+	e, err := s.tenantEvents(tenancy.DefaultTenant)
+	if err != nil {
+		return err
+	}
+	return e.look(ctx, time.Now())
+}

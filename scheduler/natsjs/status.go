@@ -162,6 +162,7 @@ func (p *Statuses) store(ctx context.Context, key tenancy.LatticeKey, account, s
 	if p.told(ctx, subject, data) {
 		return nil
 	}
+	var gone time.Time
 	for try := 0; ; try++ {
 		limited, cancel := context.WithTimeout(ctx, p.s.cfg.AppendTimeout)
 		_, err := p.s.js.Publish(limited, subject, data, jetstream.WithExpectStream(p.s.cfg.Status.Name), jetstream.WithRetryAttempts(0))
@@ -180,7 +181,7 @@ func (p *Statuses) store(ctx context.Context, key tenancy.LatticeKey, account, s
 		}
 		if errors.Is(err, jetstream.ErrNoStreamResponse) && try > 2 {
 			// The stream may be gone, or not take the tenant's subjects any more.
-			if _, err := p.s.ensure(ctx, p.s.statusConfig(account), needSubjects, true); err != nil && ctx.Err() == nil {
+			if _, err := p.s.ensure(ctx, p.s.statusConfig(account), needSubjects, &gone); err != nil && ctx.Err() == nil {
 				p.s.log.Debug("status stream not there", "error", err)
 			}
 		}

@@ -198,7 +198,7 @@ func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Streams, error) {
 	}
 	s.ledgerMost = max(0, int(ledger.CachedInfo().Config.MaxMsgSize))
 	s.ledgerID.Store(idOf(ledger.CachedInfo()))
-	if _, err := s.ensure(ctx, s.statusConfig(""), needSubjects, false); err != nil {
+	if _, err := s.ensure(ctx, s.statusConfig(""), needSubjects, nil); err != nil {
 		return nil, err
 	}
 	if !cfg.Multi {
@@ -249,7 +249,7 @@ func (s *Streams) AddTenant(ctx context.Context, tenant tenancy.Tenant, account 
 		return err
 	}
 	if account != "" {
-		if _, err := s.ensure(ctx, s.statusConfig(account), needSubjects, false); err != nil {
+		if _, err := s.ensure(ctx, s.statusConfig(account), needSubjects, nil); err != nil {
 			return err
 		}
 	}
