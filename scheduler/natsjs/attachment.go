@@ -125,7 +125,7 @@ func (a *attachment) status(m *nats.Msg) {
 // lose notes that the consumer is not there. Called with mu.
 func (a *attachment) lose() {
 	a.lost = true
-	a.ev.raise()
+	a.ev.alarms.raise(time.Now())
 }
 
 // discount takes what an ended request will not bring off the account. Called with mu.

@@ -89,7 +89,7 @@ func (d *Discovery) list(ctx context.Context, e *events, found func(tenancy.Latt
 	}
 	if err != nil {
 		if ctx.Err() == nil {
-			e.raise()
+			e.alarms.raise(time.Now())
 			d.s.log.Debug("lattices not listed", "tenant", e.tenant, "error", err)
 		}
 		return

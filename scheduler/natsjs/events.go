@@ -45,24 +45,35 @@ type events struct {
 
 	// ahead is by how much this process's clock was ahead of the server's when the
 	// server was heard last; events bear the server's.
-	ahead atomic.Int64
-	// raised is when a consumer of this stream was last found to be gone, or may have
-	// been; alarmed when that was last an alarm for all, in nanoseconds of the Unix clock.
-	raised, alarmed atomic.Int64
-
+	ahead      atomic.Int64
+	alarms     alarms
 	leadership leadership
 }
 
-// raise has the silent consumers of the stream looked at: seldom is one gone alone.
-func (e *events) raise() { e.raised.Store(time.Now().UnixNano()) }
+// alarms have the silent consumers of a stream looked at: seldom is one gone alone.
+// Their times are compared by the monotonic clock, whatever becomes of the other one.
+type alarms struct {
+	mu sync.Mutex
+	// raised is when a consumer was last found to be gone, or may have been; sounded
+	// when that was last an alarm for all.
+	raised, sounded time.Time
+}
 
-// alarm is when that was done last, at most once per pause.
-func (e *events) alarm(now time.Time, pause time.Duration) time.Time {
-	at := e.alarmed.Load()
-	if n := now.UnixNano(); e.raised.Load() > at && n-at >= int64(pause) && e.alarmed.CompareAndSwap(at, n) {
-		at = n
+// raise notes that a consumer is gone.
+func (a *alarms) raise(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.raised = now
+}
+
+// last is when there was an alarm, which is at most once per pause.
+func (a *alarms) last(now time.Time, pause time.Duration) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.raised.After(a.sounded) && now.Sub(a.sounded) >= pause {
+		a.sounded = now
 	}
-	return time.Unix(0, at)
+	return a.sounded
 }
 
 // heard compares the clocks and the leaders.

@@ -83,9 +83,22 @@ func Age(s *Streams, actual, ahead time.Duration) time.Duration {
 
 // Alarmed tells whether any consumer was found to be gone.
 func Alarmed(in *Intake) (yes bool) {
-	in.each(func(a *attachment) { yes = yes || a.ev.raised.Load() > 0 })
+	in.each(func(a *attachment) {
+		a.ev.alarms.mu.Lock()
+		defer a.ev.alarms.mu.Unlock()
+		yes = yes || !a.ev.alarms.raised.IsZero()
+	})
 	return yes
 }
+
+// Alarms are those of a stream.
+type Alarms struct{ alarms alarms }
+
+// Raise notes that a consumer is gone.
+func (a *Alarms) Raise(now time.Time) { a.alarms.raise(now) }
+
+// Last is when there was an alarm.
+func (a *Alarms) Last(now time.Time, pause time.Duration) time.Time { return a.alarms.last(now, pause) }
 
 // Looks counts how often a lattice's consumer is looked up whose events come at
 // these times after it was attached, swept every second.

@@ -78,7 +78,7 @@ func (a *attachment) sweep(now time.Time) {
 	defer a.mu.Unlock()
 	last := a.quiet.last()
 	silence := now.Sub(last)
-	strange := silence >= a.quiet.patience() || silence >= alarmedPatience && last.Before(a.ev.alarm(now, a.quiet.most/impatience))
+	strange := silence >= a.quiet.patience() || silence >= alarmedPatience && last.Before(a.ev.alarms.last(now, a.quiet.most/impatience))
 	if a.lost || a.unsure || a.looking || !strange {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -101,6 +102,42 @@ func TestALostConsumerMakesOthersLookAtTheirs(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the event", func() bool { return quiet.has("one") })
+}
+
+// setBack gives a time of the same moment as the machine's clock would have told it
+// before it was set back by d.
+func setBack(t *testing.T, at time.Time, d time.Duration) time.Time {
+	t.Helper()
+	before := at
+	// A time that has both clocks holds the seconds of the wall in the bits above the
+	// 30 of the nanoseconds, and the monotonic clock beside them.
+	*(*uint64)(unsafe.Pointer(&before)) += uint64(d/time.Second) << 30
+	if before.Sub(at) != 0 || before.UnixNano()-at.UnixNano() != int64(d) {
+		t.Fatalf("%v and %v are %v apart, and %v by the wall: the form of times is another one", at, before, before.Sub(at), time.Duration(before.UnixNano()-at.UnixNano()))
+	}
+	return before
+}
+
+// TestAnAlarmDoesNotGoByTheWallClock: the clock is set back by an hour after an alarm.
+// A lattice that was looked at since is not looked at again, and the next alarm is heard.
+func TestAnAlarmDoesNotGoByTheWallClock(t *testing.T) {
+	t.Parallel()
+	const pause = 5 * time.Second
+	var alarms natsjs.Alarms
+	now := time.Now()
+	alarms.Raise(setBack(t, now, time.Hour))
+	if last := alarms.Last(setBack(t, now, time.Hour), pause); !last.Equal(now) {
+		t.Fatalf("no alarm at %v: the last one was at %v", now, last)
+	}
+	looked := now.Add(time.Second)
+	if last := alarms.Last(now.Add(2*pause), pause); looked.Before(last) {
+		t.Errorf("who was looked at a second after the alarm has to be looked at again: %v", last)
+	}
+	later := now.Add(3 * pause)
+	alarms.Raise(later)
+	if last := alarms.Last(later, pause); !last.Equal(later) {
+		t.Errorf("an alarm at %v was not heard: the last one was at %v", later, last)
+	}
 }
 
 // TestLooksAtAQuietLatticeCostNoFurtherRequest: one request stands, however often

@@ -277,7 +277,7 @@ func (s *Streams) tenantEvents(tenant tenancy.Tenant) (*events, error) {
 // be heard of in one place only.
 func (s *Streams) trouble() {
 	for _, e := range s.allEvents() {
-		e.raise()
+		e.alarms.raise(time.Now())
 	}
 }
 
