@@ -2,6 +2,7 @@ package natsjs
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -139,4 +140,27 @@ func LookAtEvents(ctx context.Context, s *Streams) error {
 		return err
 	}
 	return e.look(ctx, time.Now())
+}
+
+// PanicOnce has the first status that is stored panic with what comes over values,
+// once began is closed.
+func PanicOnce(s *Streams) (began <-chan struct{}, values chan<- any) {
+	p := &panicky{JetStream: s.js, began: make(chan struct{}), values: make(chan any)}
+	s.js = p
+	return p.began, p.values
+}
+
+type panicky struct {
+	jetstream.JetStream
+	once   sync.Once
+	began  chan struct{}
+	values chan any
+}
+
+func (p *panicky) Publish(ctx context.Context, subject string, data []byte, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	p.once.Do(func() {
+		close(p.began)
+		panic(<-p.values)
+	})
+	return p.JetStream.Publish(ctx, subject, data, opts...)
 }

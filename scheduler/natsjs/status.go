@@ -91,54 +91,83 @@ func (p *Statuses) Publish(ctx context.Context, key tenancy.LatticeKey, app stri
 	}
 	subject := e.prefix() + statusSubject + string(key.Lattice) + "." + app
 
+	slot, mine := p.enter(subject, data)
+	defer p.leave(subject, slot)
+	for {
+		data, number, changed := p.next(slot, mine)
+		switch {
+		case changed != nil:
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return fmt.Errorf("publish status: %w", context.Cause(ctx))
+			}
+		case number == 0:
+			return nil
+		default:
+			if err := p.write(slot, number, func() error { return p.store(ctx, key, e.account, subject, data) }); err != nil {
+				return fmt.Errorf("publish status: %w", err)
+			}
+		}
+	}
+}
+
+// enter hands in a status; mine is its number.
+func (p *Statuses) enter(subject string, data []byte) (slot *statusSlot, mine uint64) {
 	p.mu.Lock()
-	slot := p.apps[subject]
+	defer p.mu.Unlock()
+	slot = p.apps[subject]
 	if slot == nil {
 		slot = &statusSlot{changed: make(chan struct{})}
 		p.apps[subject] = slot
 	}
 	slot.users++
 	slot.newest++
-	mine := slot.newest
 	slot.data = data
+	return slot, slot.newest
+}
+
+// leave forgets a slot that nobody uses any more.
+func (p *Statuses) leave(subject string, slot *statusSlot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if slot.users--; slot.users == 0 {
+		delete(p.apps, subject)
+	}
+}
+
+// next says what is to be done until mine is stored: wait for changed, while somebody
+// else writes; else write data, which has that number; number 0: nothing any more.
+func (p *Statuses) next(slot *statusSlot, mine uint64) (data []byte, number uint64, changed <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case slot.stored >= mine:
+		return nil, 0, nil
+	case slot.writing:
+		return nil, 0, slot.changed
+	}
+	slot.writing = true
+	return slot.data, slot.newest, nil
+}
+
+// write stores a status of the slot. Whatever becomes of store, a panic too, the
+// others go on.
+func (p *Statuses) write(slot *statusSlot, number uint64, store func() error) error {
+	stored := false
 	defer func() {
-		if slot.users--; slot.users == 0 {
-			delete(p.apps, subject)
-		}
-		p.mu.Unlock()
-	}()
-	for slot.stored < mine {
-		if slot.writing {
-			changed := slot.changed
-			p.mu.Unlock()
-			var err error
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				err = context.Cause(ctx)
-			}
-			p.mu.Lock()
-			if err != nil {
-				return fmt.Errorf("publish status: %w", err)
-			}
-			continue
-		}
-		slot.writing = true
-		number, data := slot.newest, slot.data
-		p.mu.Unlock()
-		err := p.store(ctx, key, e.account, subject, data)
 		p.mu.Lock()
+		defer p.mu.Unlock()
 		slot.writing = false
-		if err == nil {
+		if stored {
 			slot.stored = number
 		}
 		close(slot.changed)
 		slot.changed = make(chan struct{})
-		if err != nil {
-			return fmt.Errorf("publish status: %w", err)
-		}
-	}
-	return nil
+	}()
+	err := store()
+	stored = err == nil
+	return err
 }
 
 // told reports whether data is what the stream says already: a new owner does

@@ -358,4 +358,43 @@ func TestOnlyTheNewestStatusIsStoredAfterAnOutage(t *testing.T) {
 	}
 }
 
+// TestAPanicOfWhoStoresAStatusIsItsOwn: it is a panic for its caller, which can be
+// caught, and the status that was handed in meanwhile is stored by its own.
+func TestAPanicOfWhoStoresAStatusIsItsOwn(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	s := open(t, srv.Connect(t), natsjs.Config{})
+	began, panics := natsjs.PanicOnce(s)
+	p := natsjs.NewStatuses(s)
+	publish := func(text string) error {
+		return p.Publish(t.Context(), lattice1("default"), "app", tenancy.Status{Status: tenancy.StatusInfo{Message: text}})
+	}
+	var caught any
+	var both sync.WaitGroup
+	both.Go(func() {
+		defer func() { caught = recover() }()
+		t.Errorf("publish returned %v", publish("first"))
+	})
+	<-began
+	both.Go(func() {
+		if err := publish("second"); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "second handed in", func() bool { return natsjs.Waiting(p) == 2 })
+	panics <- "boom"
+	both.Wait()
+	if caught != "boom" || natsjs.Waiting(p) != 0 {
+		t.Errorf("the first panicked with %v, and %d callers are still counted", caught, natsjs.Waiting(p))
+	}
+	st, err := srv.JetStream(t).Stream(t.Context(), "wadm_status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := st.GetLastMsgForSubject(t.Context(), "wadm.status.default.app")
+	if err != nil || !strings.Contains(string(m.Data), "second") {
+		t.Errorf("%v %v", m, err)
+	}
+}
+
 var _ scheduler.Statuses = (*natsjs.Statuses)(nil)
