@@ -584,3 +584,99 @@ func TestAConfigurationNoHostCanHaveDoesNotExist(t *testing.T) {
 		}
 	})
 }
+
+// logged is a log that can be searched while it is written.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), s)
+}
+
+// TestAPanicAfterTheOwnerWasToldToStopIsReported: nobody waits for its error any more.
+func TestAPanicAfterTheOwnerWasToldToStopIsReported(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		p.send = func(lattice.Command) lattice.Reply {
+			time.Sleep(time.Minute)
+			panic("boom")
+		}
+		var log logged
+		s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p, Log: slog.New(slog.NewTextHandler(&log, nil))}, scheduler.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 1}) }()
+		synctest.Wait()
+		if p.count("send") != 1 {
+			t.Fatalf("before the end: %v", p.calls)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("own ended with %v", err)
+		}
+		if n, said := s.Stats.Panics.Load(), log.count("panic=boom"); n != 1 || said != 1 {
+			t.Errorf("%d panics counted and %d logged, want one", n, said)
+		}
+	})
+}
+
+// TestALookThatPanicsFailsAlone: who asks is told, and the lattice goes on.
+func TestALookThatPanicsFailsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		var log logged
+		s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p, Log: slog.New(slog.NewTextHandler(&log, nil))}, scheduler.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 1}) }()
+		synctest.Wait()
+		for range 3 {
+			err := s.Inspect(ctx, key, func(*core.State) { panic("boom") })
+			if err == nil || !strings.Contains(err.Error(), "boom") {
+				t.Fatalf("inspect: %v, want the panic", err)
+			}
+		}
+		if n, said := s.Stats.Panics.Load(), log.count("panic=boom"); n != 3 || said != 3 || log.count("TestALookThatPanicsFailsAlone") == 0 {
+			t.Errorf("%d panics counted and %d logged, want 3 with where they were", n, said)
+		}
+		p.events <- scheduler.Delivery{Data: heartbeat(t), Ack: func() { p.note("ack") }}
+		synctest.Wait()
+		if p.count("ack") != 1 || s.Owned() != 1 {
+			t.Errorf("the owner has ended: %v", p.calls)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		// It has not to rest either.
+		began := time.Now()
+		ctx, cancel = context.WithCancel(t.Context())
+		go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 2}) }()
+		synctest.Wait()
+		if err := s.Inspect(ctx, key, func(*core.State) {}); err != nil || time.Since(began) > 0 {
+			t.Errorf("owned again after %v: %v", time.Since(began), err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

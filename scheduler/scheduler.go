@@ -115,9 +115,6 @@ func (s *Scheduler) Own(ctx context.Context, c Claim) error {
 	}()
 	err := w.run(ctx)
 	if p, ok := errors.AsType[*crash](err); ok {
-		s.Stats.Panics.Add(1)
-		log.Error("worker panicked", "panic", p.value, "event", string(w.lastInput), "stack", string(p.stack))
-		s.countPanic(c.Key)
 		err = fmt.Errorf("own lattice %s: %w", c.Key, p)
 	}
 	if !errors.Is(err, ErrFenced) && !errors.Is(context.Cause(ctx), ErrFenced) {
@@ -191,7 +188,7 @@ func (s *Scheduler) Vacant(ctx context.Context, d time.Duration) []Claim {
 var ErrNotOwned = errors.New("lattice is not owned by this instance")
 
 // Inspect runs look with the state of an owned lattice, in the goroutine that
-// owns it.
+// owns it. A panic of look is logged and returned; it disturbs nothing else.
 func (s *Scheduler) Inspect(ctx context.Context, key tenancy.LatticeKey, look func(*core.State)) error {
 	s.mu.Lock()
 	w := s.workers[key]
@@ -199,16 +196,19 @@ func (s *Scheduler) Inspect(ctx context.Context, key tenancy.LatticeKey, look fu
 	if w == nil {
 		return fmt.Errorf("inspect %s: %w", key, ErrNotOwned)
 	}
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	select {
-	case w.inbox <- input{look: func(st *core.State) { look(st); close(done) }}:
+	case w.inbox <- input{look: func() { done <- w.show(look) }}:
 	case <-w.stopped:
 		return fmt.Errorf("inspect %s: %w", key, ErrNotOwned)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	select {
-	case <-done:
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("inspect %s: %w", key, err)
+		}
 		return nil
 	case <-w.stopped:
 		return fmt.Errorf("inspect %s: %w", key, ErrNotOwned)

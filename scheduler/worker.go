@@ -39,6 +39,8 @@ type worker struct {
 	begun time.Time
 	heard atomic.Int64
 
+	crashed sync.Once
+
 	// recovered: the grantor of the claim has been told that the worker acts.
 	recovered bool
 
@@ -72,7 +74,7 @@ type input struct {
 	// decide turns an answer into a decision.
 	decide func(st *core.State, now time.Time) (core.Decision, error)
 	cause  cause
-	look   func(*core.State)
+	look   func()
 	gap    bool
 }
 
@@ -100,7 +102,7 @@ func newWorker(s *Scheduler, c Claim, log *slog.Logger) *worker {
 func (w *worker) run(ctx context.Context) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &crash{r, debug.Stack()}
+			err = w.panicked(r, "event", string(w.lastInput))
 		}
 	}()
 	work, cancel := context.WithCancelCause(ctx)
@@ -148,13 +150,33 @@ func (w *worker) run(ctx context.Context) (err error) {
 	}
 }
 
-// crash is a panic that was caught in a worker or one of its tasks.
-type crash struct {
-	value any
-	stack []byte
-}
+// crash is a panic that was caught in a worker, one of its tasks, or a look at its state.
+type crash struct{ value any }
 
 func (c *crash) Error() string { return fmt.Sprintf("panic: %v", c.value) }
+
+// panicked reports a panic of the worker or a task, from the deferred function that
+// caught it: also of one that was told to stop, whose error nobody hears any more. One
+// panic seldom comes alone; together they count once against the lattice.
+func (w *worker) panicked(value any, more ...any) *crash {
+	w.s.Stats.Panics.Add(1)
+	w.log.Error("worker panicked", append(more, "panic", value, "stack", string(debug.Stack()))...)
+	w.crashed.Do(func() { w.s.countPanic(w.claim.Key) })
+	return &crash{value}
+}
+
+// show has the state looked at. A panic in that is its caller's, not the lattice's.
+func (w *worker) show(look func(*core.State)) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.s.Stats.Panics.Add(1)
+			w.log.Error("look at a lattice panicked", "panic", r, "stack", string(debug.Stack()))
+			err = &crash{r}
+		}
+	}()
+	look(w.state)
+	return nil
+}
 
 // start runs a task beside the worker. It reads answers of hosts and records of
 // tenants, so a panic in it has to stay in this lattice as well.
@@ -162,7 +184,7 @@ func (w *worker) start(f func()) {
 	w.tasks.Go(func() {
 		defer func() {
 			if r := recover(); r != nil {
-				w.end(&crash{r, debug.Stack()})
+				w.end(w.panicked(r))
 			}
 		}()
 		f()
@@ -330,7 +352,7 @@ func (w *worker) silence() time.Duration {
 func (w *worker) handle(ctx context.Context, in input) error {
 	switch {
 	case in.look != nil:
-		in.look(w.state)
+		in.look()
 		return nil
 	case in.gap:
 		return w.decide(ctx, causeGap, func(st *core.State, now time.Time) (core.Decision, error) { return st.Gap(now), nil })
