@@ -195,9 +195,6 @@ func (h *Holdings) Registry(changes []KeyChange, reset bool) {
 		}
 	}
 	for _, c := range changes {
-		if c.Key.reserved() {
-			continue
-		}
 		l := h.lane(c.Key)
 		if l.registered == c.Gone {
 			l.registered = !c.Gone
@@ -212,9 +209,6 @@ func (h *Holdings) Heads(now time.Time, heads []Head, reset bool) {
 		h.loaded(&h.claimsLoaded)
 	}
 	for _, hd := range heads {
-		if hd.Key.reserved() {
-			continue
-		}
 		h.see(now, h.lane(hd.Key), hd)
 	}
 }

@@ -13,19 +13,12 @@ type Key string
 const maxKey = 255
 
 // ParseKey checks the grammar [A-Za-z0-9_-]+ "." [A-Za-z0-9-][A-Za-z0-9_-]*.
-// Keys whose second token begins with '_' are kept for this package.
 func ParseKey(s string) (Key, error) {
 	first, second, ok := strings.Cut(s, ".")
 	if !ok || len(s) > maxKey || !isToken(first) || !isToken(second) || second[0] == '_' {
 		return "", fmt.Errorf("key %q: %w", clip(s), ErrBadKey)
 	}
 	return Key(s), nil
-}
-
-// reserved tells keys of this package from those of the registry.
-func (k Key) reserved() bool {
-	_, second, _ := strings.Cut(string(k), ".")
-	return strings.HasPrefix(second, "_")
 }
 
 // MemberID names an instance. It should survive a restart, so that a restart
