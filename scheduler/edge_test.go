@@ -680,3 +680,61 @@ func TestALookThatPanicsFailsAlone(t *testing.T) {
 		}
 	})
 }
+
+// deserted is a lattice that no host answers in.
+type deserted struct{ *ports }
+
+func (deserted) Inventory(context.Context, tenancy.LatticeKey, lattice.HostID) (lattice.Inventory, error) {
+	return lattice.Inventory{}, scheduler.ErrUndelivered
+}
+
+func (deserted) Ping(context.Context, tenancy.LatticeKey, []lattice.HostID) ([]lattice.HostID, error) {
+	return nil, nil
+}
+
+// TestALatticeIsNotVacantBeforeItsSnapshotIsStored: it would be stored after the
+// lattice was let go, at the latest when its owner leaves, and stay for ever.
+func TestALatticeIsNotVacantBeforeItsSnapshotIsStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := deserted{newPorts()}
+		p.apps = nil
+		var full atomic.Bool
+		p.save = func([]byte) error {
+			if full.Load() {
+				return errors.New("disk full")
+			}
+			return nil
+		}
+		s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p, Log: slog.New(slog.DiscardHandler)}, scheduler.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 1}) }()
+		synctest.Wait()
+		p.events <- scheduler.Delivery{Data: heartbeat(t), Ack: func() {}}
+		full.Store(true)
+		time.Sleep(time.Hour) // the host is gone by now
+		before := p.count("save")
+		time.Sleep(time.Minute)
+		if p.count("save") == before {
+			t.Fatalf("nothing waits to be stored: %v", p.calls)
+		}
+		if vacant := s.Vacant(ctx, time.Hour); len(vacant) > 0 {
+			t.Errorf("vacant before it was stored: %v", vacant)
+		}
+		full.Store(false)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if vacant := s.Vacant(ctx, time.Hour); len(vacant) != 1 {
+			t.Errorf("vacant when it was stored: %v", vacant)
+		}
+		before = p.count("save")
+		cancel()
+		if err := <-done; err != nil || p.count("save") != before {
+			t.Errorf("own ended with %v, and stored %d states more", err, p.count("save")-before)
+		}
+	})
+}

@@ -167,7 +167,8 @@ func (s *Scheduler) Owned() int {
 }
 
 // Vacant lists the claims of owned lattices from which nothing was heard for at
-// least d, in which no host is known and nothing is wanted or left.
+// least d, in which no host is known and nothing is wanted or left. Nor is a snapshot
+// waiting to be stored: whoever forgets the state must not find it there again.
 func (s *Scheduler) Vacant(ctx context.Context, d time.Duration) []Claim {
 	s.mu.Lock()
 	var silent []Claim
@@ -179,7 +180,7 @@ func (s *Scheduler) Vacant(ctx context.Context, d time.Duration) []Claim {
 	s.mu.Unlock()
 	return slices.DeleteFunc(silent, func(c Claim) bool {
 		vacant := false
-		err := s.Inspect(ctx, c.Key, func(st *core.State) { vacant = st.Vacant() })
+		err := s.inspect(ctx, c.Key, func(w *worker) { vacant = w.state.Vacant() && w.saveAt.IsZero() })
 		return err != nil || !vacant
 	})
 }
@@ -190,6 +191,10 @@ var ErrNotOwned = errors.New("lattice is not owned by this instance")
 // Inspect runs look with the state of an owned lattice, in the goroutine that
 // owns it. A panic of look is logged and returned; it disturbs nothing else.
 func (s *Scheduler) Inspect(ctx context.Context, key tenancy.LatticeKey, look func(*core.State)) error {
+	return s.inspect(ctx, key, func(w *worker) { look(w.state) })
+}
+
+func (s *Scheduler) inspect(ctx context.Context, key tenancy.LatticeKey, look func(*worker)) error {
 	s.mu.Lock()
 	w := s.workers[key]
 	s.mu.Unlock()

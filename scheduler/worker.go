@@ -165,8 +165,8 @@ func (w *worker) panicked(value any, more ...any) *crash {
 	return &crash{value}
 }
 
-// show has the state looked at. A panic in that is its caller's, not the lattice's.
-func (w *worker) show(look func(*core.State)) (err error) {
+// show has the worker looked at. A panic in that is its caller's, not the lattice's.
+func (w *worker) show(look func(*worker)) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			w.s.Stats.Panics.Add(1)
@@ -174,7 +174,7 @@ func (w *worker) show(look func(*core.State)) (err error) {
 			err = &crash{r}
 		}
 	}()
-	look(w.state)
+	look(w)
 	return nil
 }
 
