@@ -738,3 +738,23 @@ func TestALatticeIsNotVacantBeforeItsSnapshotIsStored(t *testing.T) {
 		}
 	})
 }
+
+// TestPanicsAreForgotten: lattices that panicked and are gone leave nothing behind.
+func TestPanicsAreForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPorts()
+		p.save = func([]byte) error { panic("boom") }
+		s := newScheduler(t, p)
+		for i := range 10 {
+			c := scheduler.Claim{Key: tenancy.LatticeKey{Tenant: tenancy.DefaultTenant, Lattice: tenancy.Lattice(fmt.Sprint("l", i))}, Epoch: 1}
+			if err := s.Own(t.Context(), c); err == nil {
+				t.Fatal("a panic was taken for success")
+			}
+			time.Sleep(25 * time.Minute)
+		}
+		if n := scheduler.Remembered(s); n > 3 {
+			t.Errorf("the panics of %d lattices are remembered, one every 25 minutes", n)
+		}
+	})
+}

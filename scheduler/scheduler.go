@@ -147,10 +147,10 @@ func (s *Scheduler) rest(ctx context.Context, key tenancy.LatticeKey, log *slog.
 func (s *Scheduler) countPanic(key tenancy.LatticeKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, now := s.panics[key], time.Now()
-	if now.Sub(p.last) > panicMemory {
-		p.n = 0
-	}
+	now := time.Now()
+	// Lattices come and go: none is remembered for longer than it matters.
+	maps.DeleteFunc(s.panics, func(_ tenancy.LatticeKey, p panics) bool { return now.Sub(p.last) > panicMemory })
+	p := s.panics[key]
 	p.n++
 	p.last = now
 	if p.n >= panicsAllowed {
