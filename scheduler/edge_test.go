@@ -758,3 +758,44 @@ func TestPanicsAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestAPanicIsReportedWithTheBeginningOfItsEvent: and with none that it did not come of.
+func TestAPanicIsReportedWithTheBeginningOfItsEvent(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ack, save func()
+		want      int
+	}{
+		"of an event": {ack: func() { panic("boom") }, save: func() {}, want: 1},
+		"of a timer":  {ack: func() {}, save: func() { panic("boom") }, want: 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := deserted{newPorts()} // so that the event brings a host
+				p.apps = nil
+				var log logged
+				s, err := scheduler.New(scheduler.Deps{Ledger: p, Intake: p, Hosts: p, Desired: p, Statuses: p, Log: slog.New(slog.NewTextHandler(&log, nil))}, scheduler.Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				done := make(chan error, 1)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go func() { done <- s.Own(ctx, scheduler.Claim{Key: key, Epoch: 1}) }()
+				synctest.Wait()
+				p.save = func([]byte) error { c.save(); return nil }
+				const last = "the-end-of-a-long-event"
+				p.events <- scheduler.Delivery{Ack: c.ack, Data: event(t, lattice.HostHeartbeat, map[string]any{"components": []any{}, "providers": []any{},
+					"host_id": "h", "friendly_name": "h", "labels": map[string]string{"a": strings.Repeat("a", 1000), "z": last}, "version": "1.9.2", "uptime_seconds": 1})}
+				select {
+				case <-done:
+				case <-time.After(time.Minute):
+				}
+				if log.count("panic=boom") != 1 || log.count("event=") != c.want || log.count(last) > 0 {
+					t.Errorf("%s", log.b.String())
+				}
+			})
+		})
+	}
+}

@@ -53,8 +53,8 @@ type worker struct {
 
 	// foldedAt is when the current input had been brought into the state.
 	foldedAt time.Time
-	// lastInput is kept for the report of a panic.
-	lastInput []byte
+	// folding is the event that is being handled, for the report of a panic.
+	folding []byte
 	// sent links a command's confirmation to the decision that sent it.
 	sent map[string]sentCommand
 	// unsent are the commands that are stored, or being stored, and have not left.
@@ -82,6 +82,10 @@ type input struct {
 // because something of ours has gone: a thousand links go one by one.
 const savePause = time.Second
 
+// eventLogged is how much of an event that led to a panic is logged. One may have a
+// megabyte.
+const eventLogged = 256
+
 // inboxSize lets a burst of events and answers pass without a goroutine switch each.
 const inboxSize = 16
 
@@ -102,7 +106,11 @@ func newWorker(s *Scheduler, c Claim, log *slog.Logger) *worker {
 func (w *worker) run(ctx context.Context) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = w.panicked(r, "event", string(w.lastInput))
+			var event []any
+			if n := len(w.folding); n > 0 {
+				event = []any{"event", string(w.folding[:min(n, eventLogged)]), "bytes", n}
+			}
+			err = w.panicked(r, event...)
 		}
 	}()
 	work, cancel := context.WithCancelCause(ctx)
@@ -359,13 +367,15 @@ func (w *worker) handle(ctx context.Context, in input) error {
 	case in.decide != nil:
 		return w.decide(ctx, in.cause, in.decide)
 	}
-	return w.event(ctx, in.delivery)
+	w.folding = in.delivery.Data
+	err := w.event(ctx, in.delivery)
+	w.folding = nil // not deferred: after a panic it is reported
+	return err
 }
 
 // event folds one event, and acknowledges it once what it led to is stored.
 func (w *worker) event(ctx context.Context, d Delivery) error {
 	w.s.Stats.Events.Add(1)
-	w.lastInput = d.Data
 	now := w.now()
 	w.heard.Store(int64(now.Sub(w.begun)))
 	dec := w.state.Event(d.Data, now)
