@@ -30,8 +30,6 @@ type Deps struct {
 
 // Config is what an operator may choose. The zero value works.
 type Config struct {
-	// Instance is this process's name in logs and command ids.
-	Instance string
 	// Core configures the decision.
 	Core core.Config
 	// Requests bounds the commands, and apart from them the questions, that are open

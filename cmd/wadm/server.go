@@ -106,7 +106,7 @@ func newServer(ctx context.Context, d deps) (*server, error) {
 	if s.scheduler, err = scheduler.New(scheduler.Deps{
 		Ledger: s.ledger, Intake: s.intake, Hosts: hosts, Desired: s.catalog,
 		Statuses: natsjs.NewStatuses(streams), Log: log, Tracer: d.Tracing.Tracer("wadm/scheduler"),
-	}, scheduler.Config{Instance: cfg.InstanceID, Core: core.Config{CommandDeadline: cfg.Commands.Deadline}}); err != nil {
+	}, scheduler.Config{Core: core.Config{CommandDeadline: cfg.Commands.Deadline}}); err != nil {
 		return nil, err
 	}
 	s.keep = func(ctx context.Context) error {
