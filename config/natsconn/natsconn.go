@@ -8,6 +8,9 @@
 // set: there it fails at once, because a command that leaves late may leave
 // after its lattice has another owner.
 //
+// Beside that it holds what every user of JetStream needs when NATS comes and goes:
+// [Insist] asks again, [KeepStreams] keeps streams, [Follow] follows one.
+//
 // Test users of a connection with package natstest.
 package natsconn
 

@@ -112,15 +112,10 @@ func (o *Observer) Claim(ctx context.Context, k shard.Key) (shard.Head, error) {
 // Claims reads the newest claim of every key that has one.
 func (o *Observer) Claims(ctx context.Context) (map[shard.Key]shard.Head, error) {
 	// One request for each would take minutes where there are many and NATS is far.
-	cons, err := claimsConsumer(ctx, o.js, o.cfg.Ledger)
-	if err != nil {
-		return nil, fmt.Errorf("read claims: %w", absent(err))
-	}
-	defer unfollow(ctx, o.js, o.cfg.Ledger, cons)
 	reading, enough := context.WithCancel(ctx)
 	defer enough()
 	var heads map[shard.Key]shard.Head
-	err = follow(reading, cons, func(hs []shard.Head) {
+	err := followClaims(reading, o.js, o.cfg.Ledger, func(hs []shard.Head) {
 		if heads == nil {
 			heads = make(map[shard.Key]shard.Head, len(hs))
 		}
@@ -133,7 +128,7 @@ func (o *Observer) Claims(ctx context.Context) (map[shard.Key]shard.Head, error)
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read claims: %w", err)
+		return nil, fmt.Errorf("read claims: %w", absent(err))
 	}
 	return heads, nil
 }

@@ -1,0 +1,226 @@
+package natsconn
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrReconnected means that the connection was made again, and what was stored
+// meanwhile may have been missed.
+var ErrReconnected = errors.New("connection was made again")
+
+// Followed says what [Follow] follows.
+type Followed struct {
+	// Stream is the stream's name; a bucket's is KV_{bucket}.
+	Stream string
+	// Subjects are those of the messages, with wildcards; a bucket's are $KV.{bucket}.{keys}.
+	Subjects string
+	// HeadersOnly leaves the messages' data out.
+	HeadersOnly bool
+	// Beat is how often the server shows that a quiet subscription is there, 500 ms to
+	// 15 s; default 1 s. When two are missed, following ends. Each is a small message.
+	Beat time.Duration
+}
+
+// Message is one message of a stream.
+type Message struct {
+	Subject string
+	Seq     uint64
+	Data    []byte
+	header  nats.Header
+}
+
+// Op tells what a message of a bucket does to its key. An expiry purges it.
+func (m Message) Op() jetstream.KeyValueOp {
+	switch m.header.Get("KV-Operation") {
+	case "DEL":
+		return jetstream.KeyValueDelete
+	case "PURGE":
+		return jetstream.KeyValuePurge
+	case "":
+		switch m.header.Get(jetstream.MarkerReasonHeader) {
+		case "MaxAge", "Purge":
+			return jetstream.KeyValuePurge
+		case "Remove":
+			return jetstream.KeyValueDelete
+		}
+	}
+	return jetstream.KeyValuePut
+}
+
+const (
+	// followExpiry is how long a request for messages stands: one is made as often
+	// when nothing happens.
+	followExpiry = 30 * time.Second
+	// followKept is how long the server keeps a consumer that nobody reads any more;
+	// unfollowTimeout is how long it may take to delete it at once.
+	followKept      = time.Minute
+	unfollowTimeout = 500 * time.Millisecond
+	// askFirst is the wait for the answer of whoever makes the consumer; it doubles
+	// for each of askTries.
+	askFirst = time.Second
+	askTries = 3
+	// While the first messages arrive, each wait is loadWait long, and mostSilent of them
+	// in a row mean that the subscription brings nothing.
+	loadWait   = time.Second
+	mostSilent = 3
+)
+
+// Follow calls seen first with the newest message of each subject (perhaps with
+// none), then with each that is stored, in order and never concurrently. read
+// turns a message into what seen gets, or tells to leave it out. It returns nil
+// when ctx ends, also while NATS is silent, and an error as soon as messages may
+// have been missed: call it again, and take what the first call of seen does not
+// have for gone. That is at once after a reconnect ([ErrReconnected]), and after
+// two missed beats when the server dies that keeps the place in the stream.
+func Follow[T any](ctx context.Context, js jetstream.JetStream, f Followed, read func(Message) (T, bool), seen func([]T)) error {
+	// A request that was parked at the former connection may have taken messages with it,
+	// and a server that was restarted may have made the consumer, or even the stream, anew.
+	following, end := context.WithCancelCause(ctx)
+	connected := js.Conn().StatusChanged(nats.CONNECTED)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-connected:
+			end(ErrReconnected)
+		case <-following.Done():
+		}
+	})
+	err := followOnce(following, js, f, read, seen)
+	if cause := context.Cause(following); cause != nil {
+		err = cause
+	}
+	end(nil)
+	wg.Wait()
+	js.Conn().RemoveStatusListener(connected)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("follow %s: %w", f.Subjects, err)
+}
+
+func followOnce[T any](ctx context.Context, js jetstream.JetStream, f Followed, read func(Message) (T, bool), seen func([]T)) error {
+	cons, err := f.consumer(ctx, js)
+	if err != nil {
+		return err
+	}
+	defer unfollow(ctx, js, f.Stream, cons)
+	beat := f.Beat
+	if beat == 0 {
+		beat = time.Second
+	}
+	// A consumer dies with its server without a word: missed heartbeats tell.
+	msgs, err := cons.Messages(jetstream.PullExpiry(followExpiry), jetstream.PullHeartbeat(beat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	if err != nil {
+		return err
+	}
+	defer msgs.Stop()
+
+	pending := cons.CachedInfo().NumPending
+	first := make([]T, 0, pending)
+	loaded := pending == 0
+	if loaded {
+		seen(first)
+	}
+	silent, last := 0, uint64(0)
+	for {
+		m, err := next(ctx, msgs, !loaded)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded):
+			// The client notices a subscription that has died by missing heartbeats,
+			// but not in waits as short as these.
+			if silent++; silent > mostSilent {
+				return fmt.Errorf("nothing within %v of what is pending", mostSilent*loadWait)
+			}
+			// What was pending may have been replaced or have expired on the way.
+			info, err := cons.Info(ctx)
+			if err != nil {
+				return err
+			}
+			if info.NumPending == 0 {
+				loaded = true
+				seen(first)
+				first = nil
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		// A server that is back may make the consumer anew from its configuration.
+		if got := meta.Sequence.Consumer; got != last+1 {
+			return fmt.Errorf("message %d came after %d", got, last)
+		}
+		silent, last = 0, meta.Sequence.Consumer
+		x, ok := read(Message{Subject: m.Subject(), Seq: meta.Sequence.Stream, Data: m.Data(), header: m.Headers()})
+		switch {
+		case loaded && ok:
+			seen([]T{x})
+		case loaded:
+		default:
+			if ok {
+				first = append(first, x)
+			}
+			if loaded = meta.NumPending == 0; loaded {
+				seen(first)
+				first = nil
+			}
+		}
+	}
+}
+
+// consumer makes a consumer of the newest message of each subject, and of those to
+// come. It asks again under the same name: a request is lost with the server that has it.
+func (f Followed) consumer(ctx context.Context, js jetstream.JetStream) (jetstream.Consumer, error) {
+	name := rand.Text()
+	for try, wait := 1, askFirst; ; try, wait = try+1, 2*wait {
+		limited, cancel := context.WithTimeout(ctx, wait)
+		// Not the client's ordered consumer: when that hears nothing it makes a new one
+		// by itself, as often as it takes, and neither the context nor the end of the
+		// connection ends that; and the one below the client's watch of a bucket may take
+		// 20 s to notice that it hears nothing.
+		cons, err := js.CreateConsumer(limited, f.Stream, jetstream.ConsumerConfig{
+			Name:              name,
+			FilterSubject:     f.Subjects,
+			DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
+			AckPolicy:         jetstream.AckNonePolicy,
+			HeadersOnly:       f.HeadersOnly,
+			MemoryStorage:     true,
+			Replicas:          1,
+			InactiveThreshold: followKept,
+		})
+		cancel()
+		if err == nil || ctx.Err() != nil || try == askTries || !errors.Is(err, context.DeadlineExceeded) {
+			return cons, err
+		}
+	}
+}
+
+// unfollow deletes a consumer. Where that fails the server forgets it by itself,
+// but a stream that comes and goes would have hundreds of them until then.
+func unfollow(ctx context.Context, js jetstream.JetStream, stream string, cons jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unfollowTimeout)
+	defer cancel()
+	_ = js.DeleteConsumer(ctx, stream, cons.CachedInfo().Name)
+}
+
+func next(ctx context.Context, msgs jetstream.MessagesContext, bounded bool) (jetstream.Msg, error) {
+	if bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, loadWait)
+		defer cancel()
+	}
+	return msgs.Next(jetstream.NextContext(ctx))
+}
