@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"wadm/config/natsconn"
 	"wadm/shard"
 )
 
@@ -78,15 +80,15 @@ func (s *Store) DropMember(ctx context.Context, id shard.MemberID, expect uint64
 
 // WatchMembers implements shard.Members. Records that cannot be understood are ignored.
 func (s *Store) WatchMembers(ctx context.Context, seen func([]shard.MemberChange)) error {
-	return watch(ctx, s.members, "members", func(e jetstream.KeyValueEntry) (shard.MemberChange, bool) {
-		c := shard.MemberChange{Rev: e.Revision()}
-		if e.Operation() != jetstream.KeyValuePut {
+	return watch(ctx, s.js, s.members, false, func(key string, e natsconn.Message) (shard.MemberChange, bool) {
+		c := shard.MemberChange{Rev: e.Seq}
+		if op := e.Op(); op != jetstream.KeyValuePut {
 			// The member itself deletes; expiry shows as a purge.
-			c.Member.ID, c.Gone, c.Left = shard.MemberID(e.Key()), true, e.Operation() == jetstream.KeyValueDelete
+			c.Member.ID, c.Gone, c.Left = shard.MemberID(key), true, op == jetstream.KeyValueDelete
 			return c, true
 		}
-		m, err := shard.DecodeMember(e.Value())
-		if err != nil || string(m.ID) != e.Key() {
+		m, err := shard.DecodeMember(e.Data)
+		if err != nil || string(m.ID) != key {
 			return c, false
 		}
 		c.Member = m
@@ -94,41 +96,11 @@ func (s *Store) WatchMembers(ctx context.Context, seen func([]shard.MemberChange
 	}, seen)
 }
 
-// watch follows a bucket: one call with all there is, then one per change.
-func watch[T any](ctx context.Context, kv jetstream.KeyValue, what string, read func(jetstream.KeyValueEntry) (T, bool), seen func([]T), opts ...jetstream.WatchOpt) error {
-	w, err := kv.WatchAll(ctx, opts...)
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", what, err)
-	}
-	defer func() { _ = w.Stop() }()
-	var first []T
-	loaded := false
-	for {
-		var e jetstream.KeyValueEntry
-		var ok bool
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok = <-w.Updates():
-		}
-		switch {
-		case !ok && ctx.Err() != nil:
-			return nil
-		case !ok:
-			return fmt.Errorf("watch %s: ended", what)
-		case e == nil:
-			loaded = true
-			seen(first)
-			first = nil
-			continue
-		}
-		x, ok := read(e)
-		switch {
-		case !ok:
-		case loaded:
-			seen([]T{x})
-		default:
-			first = append(first, x)
-		}
-	}
+// watch follows a bucket: one call with all there is, then one per change. keys
+// leaves the values out.
+func watch[T any](ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, keys bool, read func(key string, e natsconn.Message) (T, bool), seen func([]T)) error {
+	prefix := "$KV." + kv.Bucket() + "."
+	return natsconn.Follow(ctx, js, natsconn.Followed{Stream: "KV_" + kv.Bucket(), Subjects: prefix + ">", HeadersOnly: keys}, func(m natsconn.Message) (T, bool) {
+		return read(strings.TrimPrefix(m.Subject, prefix), m)
+	}, seen)
 }

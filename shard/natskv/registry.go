@@ -8,16 +8,18 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"wadm/config/natsconn"
 	"wadm/shard"
 )
 
 // Registry implements shard.Registry in a bucket with one entry per key.
 type Registry struct {
+	js jetstream.JetStream
 	kv jetstream.KeyValue
 }
 
 // Registry gives the registry.
-func (s *Store) Registry() *Registry { return &Registry{kv: s.lat} }
+func (s *Store) Registry() *Registry { return &Registry{js: s.js, kv: s.lat} }
 
 // Register implements shard.Registry.
 func (r *Registry) Register(ctx context.Context, k shard.Key) error {
@@ -72,8 +74,8 @@ func (r *Registry) Unregister(ctx context.Context, k shard.Key) error {
 
 // Watch implements shard.Registry. Entries whose name is not a key are ignored.
 func (r *Registry) Watch(ctx context.Context, seen func([]shard.KeyChange)) error {
-	return watch(ctx, r.kv, "registry", func(e jetstream.KeyValueEntry) (shard.KeyChange, bool) {
-		k, err := shard.ParseKey(e.Key())
-		return shard.KeyChange{Key: k, Gone: e.Operation() != jetstream.KeyValuePut}, err == nil
-	}, seen, jetstream.MetaOnly())
+	return watch(ctx, r.js, r.kv, true, func(key string, e natsconn.Message) (shard.KeyChange, bool) {
+		k, err := shard.ParseKey(key)
+		return shard.KeyChange{Key: k, Gone: e.Op() != jetstream.KeyValuePut}, err == nil
+	}, seen)
 }

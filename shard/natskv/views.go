@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"wadm/config/natsconn"
 	"wadm/shard"
 )
 
@@ -28,19 +29,19 @@ func (s *Store) PutView(ctx context.Context, v shard.View, expect uint64) (uint6
 
 // WatchView implements shard.Views.
 func (s *Store) WatchView(ctx context.Context, seen func(*shard.View)) error {
-	return watch(ctx, s.view, "view", func(e jetstream.KeyValueEntry) (*shard.View, bool) {
-		if e.Key() != viewKey {
+	return watch(ctx, s.js, s.view, false, func(key string, e natsconn.Message) (*shard.View, bool) {
+		if key != viewKey {
 			return nil, false
 		}
-		if e.Operation() != jetstream.KeyValuePut {
+		if e.Op() != jetstream.KeyValuePut {
 			return nil, true // somebody removed it
 		}
-		v, err := shard.DecodeView(e.Value())
+		v, err := shard.DecodeView(e.Data)
 		if err != nil {
 			// Whoever wrote it knows more than this build.
 			v = shard.View{Schema: shard.Schema + 1}
 		}
-		v.Rev = e.Revision()
+		v.Rev = e.Seq
 		return &v, true
 	}, func(vs []*shard.View) {
 		if len(vs) == 0 {
