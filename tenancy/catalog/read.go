@@ -350,7 +350,7 @@ func (c *Catalog) listOnce(ctx context.Context, filter string) (apps map[tenancy
 			if u == nil {
 				return apps, position, nil
 			}
-			c.apply(apps, u)
+			c.decode(u.Key(), u.Revision(), u.Operation(), u.Value()).fold(apps)
 			position = max(position, u.Revision())
 		}
 	}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"wadm/config/natsconn"
 	"wadm/tenancy"
 )
 
@@ -109,7 +112,7 @@ func (c *Catalog) follow(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, errListAgain):
+		case errors.Is(err, errListAgain), errors.Is(err, natsconn.ErrReconnected):
 			c.log.Info("reading the index of applications again")
 			try = 0
 		default:
@@ -144,95 +147,115 @@ func (c *Catalog) lost(err error) {
 var errListAgain = errors.New("list again")
 
 // followOnce lists all heads and follows their changes. Whatever may have hidden
-// a change ends it.
+// a change ends it: a marker can expire meanwhile, so that only a new list tells
+// what is gone.
 func (c *Catalog) followOnce(ctx context.Context) error {
-	// A marker can expire while the connection is down, so after a reconnect only a
-	// new list tells what is gone.
-	connected := c.js.Conn().StatusChanged(nats.CONNECTED)
-	defer c.js.Conn().RemoveStatusListener(connected)
-	w, err := c.kv.Watch(ctx, "*.*.*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Stop() }()
-
-	fresh := map[tenancy.LatticeKey]map[string]entry{}
-	var position uint64
-	listed := false
-	for {
+	following, end := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-connected:
-			return errListAgain
 		case <-c.index.restart:
-			return errListAgain
-		case u, ok := <-w.Updates():
-			switch {
-			case !ok:
-				return errors.New("the watch ended")
-			case u == nil:
-				listed = true
-				c.replace(fresh, position)
-			case !listed:
-				c.apply(fresh, u)
-				position = max(position, u.Revision())
-			default:
-				c.update(u)
-			}
+			end(errListAgain)
+		case <-following.Done():
 		}
+	})
+	prefix, listed := "$KV."+c.cfg.Bucket+".", false
+	err := natsconn.Follow(following, c.js, natsconn.Followed{Stream: "KV_" + c.cfg.Bucket, Subjects: prefix + "*.*.*"}, func(m natsconn.Message) (keyed, bool) {
+		return c.decode(strings.TrimPrefix(m.Subject, prefix), m.Seq, m.Op(), m.Data), true
+	}, func(heads []keyed) {
+		if listed {
+			for _, s := range heads {
+				c.update(s)
+			}
+			return
+		}
+		listed = true
+		fresh := map[tenancy.LatticeKey]map[string]entry{}
+		var position uint64
+		for _, s := range heads {
+			s.fold(fresh)
+			position = max(position, s.revision)
+		}
+		c.replace(fresh, position)
+	})
+	if err == nil {
+		err = context.Cause(following)
 	}
+	end(nil)
+	wg.Wait()
+	return err
 }
 
-// apply folds one stored head into apps and tells whose wanted state changed.
-func (c *Catalog) apply(apps map[tenancy.LatticeKey]map[string]entry, u jetstream.KeyValueEntry) (key tenancy.LatticeKey, changed bool) {
-	key, app, ok := split(u.Key())
-	if !ok {
-		c.log.Error("a foreign key in the catalog is ignored", "key", u.Key())
-		return key, false
+// keyed is one head as it is stored, or the marker of a removed one.
+type keyed struct {
+	foreign, gone bool
+	key           tenancy.LatticeKey
+	app           string
+	revision      uint64
+	entry         entry
+}
+
+// decode reads what is stored under a key.
+func (c *Catalog) decode(name string, revision uint64, op jetstream.KeyValueOp, value []byte) keyed {
+	key, app, ok := split(name)
+	s := keyed{foreign: !ok, gone: op != jetstream.KeyValuePut, key: key, app: app, revision: revision, entry: entry{revision: revision}}
+	if s.foreign {
+		c.log.Error("a foreign key in the catalog is ignored", "key", name)
 	}
-	before := apps[key][app]
-	if u.Operation() != jetstream.KeyValuePut {
-		delete(apps[key], app)
-		if len(apps[key]) == 0 {
-			delete(apps, key)
-		}
-		return key, before.wanted() != wanted{}
+	if s.foreign || s.gone {
+		return s
 	}
-	e := entry{revision: u.Revision()}
-	if h, err := decodeHead(u.Value()); err != nil {
-		e.broken = true
+	h, err := decodeHead(value)
+	if err != nil {
+		s.entry.broken = true
 		c.log.Error("an application cannot be read and is left as it is", "tenant", key.Tenant, "lattice", key.Lattice,
-			"application", app, "revision", u.Revision(), "error", err)
-	} else {
-		e.last = h.last()
-		e.born = h.Born
-		e.deploys = h.Deploys
-		e.versions = len(h.Versions)
-		if n := len(h.Changes); n > 0 {
-			e.change = h.Changes[n-1]
-		}
-		if h.Deployed != nil {
-			v, _ := h.find(*h.Deployed)
-			e.deployedVersion, e.deployedBody = h.Deployed, v.Body
-		}
+			"application", app, "revision", revision, "error", err)
+		return s
 	}
-	if apps[key] == nil {
-		apps[key] = map[string]entry{}
+	e := &s.entry
+	e.last = h.last()
+	e.born = h.Born
+	e.deploys = h.Deploys
+	e.versions = len(h.Versions)
+	if n := len(h.Changes); n > 0 {
+		e.change = h.Changes[n-1]
 	}
-	apps[key][app] = e
-	return key, before.wanted() != e.wanted()
+	if h.Deployed != nil {
+		v, _ := h.find(*h.Deployed)
+		e.deployedVersion, e.deployedBody = h.Deployed, v.Body
+	}
+	return s
+}
+
+// fold puts a stored head into apps and tells whether the wanted state changed.
+func (s keyed) fold(apps map[tenancy.LatticeKey]map[string]entry) (changed bool) {
+	if s.foreign {
+		return false
+	}
+	before := apps[s.key][s.app]
+	if s.gone {
+		delete(apps[s.key], s.app)
+		if len(apps[s.key]) == 0 {
+			delete(apps, s.key)
+		}
+		return before.wanted() != wanted{}
+	}
+	if apps[s.key] == nil {
+		apps[s.key] = map[string]entry{}
+	}
+	apps[s.key][s.app] = s.entry
+	return before.wanted() != s.entry.wanted()
 }
 
 // update folds one change into the index and calls the lattice's watchers.
-func (c *Catalog) update(u jetstream.KeyValueEntry) {
+func (c *Catalog) update(s keyed) {
 	x := &c.index
 	x.mu.Lock()
-	key, changed := c.apply(x.apps, u)
-	x.advance(u.Revision())
+	changed := s.fold(x.apps)
+	x.advance(s.revision)
 	var call []*waiter
 	if changed {
-		for w := range x.waiters[key] {
+		for w := range x.waiters[s.key] {
 			call = append(call, w)
 		}
 	}
