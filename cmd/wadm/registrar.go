@@ -18,10 +18,18 @@ import (
 // themselves within a second, and each is a write.
 const registering = 32
 
+// A watch of the registry that ends is begun again soon, because meanwhile no lattice
+// is known and all that are seen are written; one that did not begin, later.
+const (
+	followAgain = 100 * time.Millisecond
+	followLater = time.Second
+)
+
 // registrar makes sure that lattices are registered, without asking for those it
 // knows: hosts are seen, and applications deployed, over and over again. What it
-// knows comes from following the registry and from nowhere else, so it never
-// takes a lattice for registered that somebody has removed since.
+// knows comes from following the registry and from nowhere else. So it may take a
+// lattice for registered that somebody has removed since: for a moment, and for some
+// 2 s when a server of NATS dies. [server.registerDeployed] and hosts make up for that.
 type registrar struct {
 	registry shard.Registry
 	log      *slog.Logger
@@ -43,7 +51,7 @@ func newRegistrar(registry shard.Registry, log *slog.Logger) *registrar {
 	}
 }
 
-// register returns once the lattice is registered.
+// register returns once the lattice is registered, as far as is known.
 func (r *registrar) register(ctx context.Context, key tenancy.LatticeKey) error {
 	k := shard.Key(key.Token())
 	if r.knows(k) {
@@ -150,8 +158,12 @@ func (r *registrar) follow(ctx context.Context) error {
 			break
 		}
 		r.log.Warn("registry of lattices not followed; trying again", "error", err)
+		wait := followAgain
+		if first {
+			wait = followLater
+		}
 		select {
-		case <-time.After(time.Second):
+		case <-time.After(wait):
 		case <-ctx.Done():
 		}
 	}

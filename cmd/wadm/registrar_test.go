@@ -144,6 +144,9 @@ func TestALatticeThatSomebodyRemovedIsRegisteredAgain(t *testing.T) {
 		r.broken <- errors.New("cut")
 		synctest.Wait()
 		register(3)
+		// The next list comes soon: without it all that is seen would be written.
+		time.Sleep(200 * time.Millisecond)
+		register(3)
 	})
 }
 
