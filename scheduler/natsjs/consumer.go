@@ -25,6 +25,9 @@ const (
 // its server is gone and the cluster still knows its name.
 const mute = 2
 
+// warnEach is how often a lattice that gets no consumer is spoken of.
+const warnEach = time.Minute
+
 // longLook is how long a lattice that makes its consumer may look at the stream
 // before it lets another one have its place: a stream in trouble is one tenant's.
 const longLook = 100 * time.Millisecond
@@ -67,6 +70,7 @@ func (a *attachment) consumerConfig(from uint64) jetstream.ConsumerConfig {
 // tells that there is a new one. ErrFenced: there is one of a newer claim.
 func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 	unanswered := 0
+	began, warned := time.Now(), time.Time{}
 	for try := 0; ; try++ {
 		a.mu.Lock()
 		lost := a.lost
@@ -83,10 +87,11 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 			unanswered++
 		}
 		level := a.in.log.Debug
-		if try == 5 {
-			level = a.in.log.Warn // by now it is no restart of a server any more
+		if now := time.Now(); try >= 5 && now.Sub(warned) >= warnEach {
+			level, warned = a.in.log.Warn, now // by now it is no restart of a server any more
 		}
-		level("consumer of events not there", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "epoch", a.claim.Epoch, "error", err)
+		level("consumer of events not there", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "epoch", a.claim.Epoch,
+			"for", time.Since(began), "error", err)
 		if !pause(ctx, try) {
 			return false, context.Cause(ctx)
 		}

@@ -77,6 +77,31 @@ func TestAStreamThatCannotBeMadeHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// TestALatticeWithoutConsumerIsSpokenOfEachMinute: nobody acts for it, however long it
+// has been so.
+func TestALatticeWithoutConsumerIsSpokenOfEachMinute(t *testing.T) {
+	t.Parallel()
+	natstest.Bubble(t, func(t *testing.T, srv *natstest.Server) {
+		js := srv.JetStream(t)
+		said := &journal{}
+		in := newIntake(t, open(t, srv.Connect(t), natsjs.Config{Log: said.logger()}))
+		if err := js.DeleteStream(t.Context(), "wasmbus_events"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "somebodys", Subjects: []string{"wasmbus.evt.>"}}); err != nil {
+			t.Fatal(err)
+		}
+		c := claim(t, js, lattice1("default"))
+		background(t, func(ctx context.Context) error {
+			return in.Attach(ctx, c, func(scheduler.Delivery) {}, func() {})
+		})
+		time.Sleep(10*time.Minute + 30*time.Second)
+		if n := strings.Count(said.String(), "consumer of events not there"); n < 10 || n > 11 {
+			t.Errorf("said so %d times in ten minutes and a half", n)
+		}
+	})
+}
+
 // TestALookThatFailedServesAllWhoWaited: a server that does not answer costs all
 // lattices together its silence, and not one after the other.
 func TestALookThatFailedServesAllWhoWaited(t *testing.T) {
