@@ -9,6 +9,20 @@ import (
 // Counts gives the number of keys in each state, by State.
 func (h *Holdings) Counts() [Fenced + 1]int { return h.counts }
 
+// Overdue is the number of keys that are owned here and have been recovering for
+// longer than limit.
+func (h *Holdings) Overdue(now time.Time, limit time.Duration) (n int) {
+	if h.counts[Recovering] == 0 {
+		return 0
+	}
+	for _, l := range h.lanes {
+		if l.state == Recovering && now.Sub(l.since) > limit {
+			n++
+		}
+	}
+	return n
+}
+
 // Settled reports whether every key that is wanted here is owned here and acted for.
 func (h *Holdings) Settled() bool {
 	if !h.registryLoaded || !h.claimsLoaded {

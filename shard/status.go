@@ -26,6 +26,9 @@ type Status struct {
 	Members []MemberStatus
 	// Counts of keys by State.
 	Idle, Acquiring, Recovering, Active, Stopping, Fenced int
+	// Overdue counts those of Recovering that have been for longer than 30 s: they are
+	// owned, and not acted for.
+	Overdue int
 	// Orphans have been without a living owner for longer than the limit; Bare
 	// counts them, Orphans lists the oldest few.
 	Bare    int
@@ -60,7 +63,12 @@ func (f *Fleet) Ready() error {
 	return fmt.Errorf("shard: %s", s.Reason)
 }
 
-const maxListed = 20
+const (
+	maxListed = 20
+	// recoverLimit is how long a key may be recovering before that is told of. An
+	// owner gathers its lattice within seconds, also after a take-over.
+	recoverLimit = 30 * time.Second
+)
 
 func (f *Fleet) publish(now time.Time) {
 	old := f.status.Load()
@@ -81,7 +89,8 @@ func (f *Fleet) publish(now time.Time) {
 		Instance: f.me.ID, Incarnation: f.me.Incarnation, Fingerprint: f.me.Fingerprint,
 		Ready: reason == "", Reason: reason, Healthy: f.roster.Healthy(), Draining: f.me.State == MemberDraining, View: v,
 		Idle: c[Idle], Acquiring: c[Acquiring], Recovering: c[Recovering], Active: c[Active], Stopping: c[Stopping], Fenced: c[Fenced],
-		Bare: len(f.orphans), Orphans: f.orphans[:min(maxListed, len(f.orphans))],
+		Overdue: f.hold.Overdue(now, recoverLimit),
+		Bare:    len(f.orphans), Orphans: f.orphans[:min(maxListed, len(f.orphans))],
 		BrakedUntil: f.roster.brakeUntil, Braked: f.roster.braked,
 	}
 	if f.ring != nil {
@@ -117,6 +126,10 @@ func (f *Fleet) unready(now time.Time) string {
 		return "not in the view yet"
 	case !f.settled && now.Sub(f.joinedAt) < f.cfg.ReadyLimit:
 		return "taking over its keys"
+	}
+	// As of the last picture: nobody needs to know sooner.
+	if s := f.status.Load(); 2*s.Overdue > s.Recovering+s.Active {
+		return fmt.Sprintf("%d of its %d keys have been recovering for longer than %v", s.Overdue, s.Recovering+s.Active, recoverLimit)
 	}
 	return ""
 }

@@ -72,6 +72,7 @@ type ringMember struct {
 type ringLattices struct {
 	Acquiring  int        `json:"acquiring"`
 	Recovering int        `json:"recovering"`
+	Overdue    int        `json:"overdue"`
 	Active     int        `json:"active"`
 	Stopping   int        `json:"stopping"`
 	Fenced     int        `json:"fenced"`
@@ -96,7 +97,7 @@ func newRingPage(s shard.Status) ringPage {
 		},
 		Members: []ringMember{}, Disagree: append([]shard.MemberID{}, slices.Sorted(slices.Values(s.Disagree))...),
 		Lattices: ringLattices{
-			Acquiring: s.Acquiring, Recovering: s.Recovering, Active: s.Active, Stopping: s.Stopping, Fenced: s.Fenced,
+			Acquiring: s.Acquiring, Recovering: s.Recovering, Overdue: s.Overdue, Active: s.Active, Stopping: s.Stopping, Fenced: s.Fenced,
 			Orphaned: s.Bare, Orphans: []ringBare{},
 		},
 		Braked: s.Braked,
