@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,11 +107,11 @@ func TestAnInstanceTrustsItselfAllTheTimeWhileTheLedgerAnswersWithinHalfTheLimit
 // whose leader changes.
 type lossy struct {
 	shard.Ledger
-	asked *int
+	asked *atomic.Int64
 }
 
 func (l lossy) Probe(ctx context.Context) (shard.LedgerMark, error) {
-	if *l.asked++; *l.asked%20 == 0 {
+	if l.asked.Add(1)%20 == 0 {
 		<-ctx.Done()
 		return shard.LedgerMark{}, ctx.Err()
 	}
@@ -121,7 +122,7 @@ func TestOneQuestionWithoutAnswerDoesNotEndTrust(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 5)
-		asked := 0
+		var asked atomic.Int64
 		o, _ := r.lone("wadm-0", func(l shard.Ledger) shard.Ledger { return lossy{l, &asked} })
 		time.Sleep(10 * time.Second)
 		held := o.held()
@@ -136,8 +137,8 @@ func TestOneQuestionWithoutAnswerDoesNotEndTrust(t *testing.T) {
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
-		if asked < 100 {
-			t.Errorf("asked %d times", asked)
+		if n := asked.Load(); n < 100 {
+			t.Errorf("asked %d times", n)
 		}
 	})
 }
