@@ -316,23 +316,25 @@ func (r *Roster) build(now time.Time, c change, due due) View {
 	if due.shrinks {
 		resize(c.shrunk)
 	}
-	switch ramp := v.Ramp; {
-	case due.ramp && ramp != nil:
-		ramp.Step++
-		causes = append(causes, fmt.Sprintf("step %d of %d", ramp.Step, ramp.Of))
-	case due.ramp:
-		resize(c.grown)
-		v.Ramp = &Ramp{From: r.view.weights(), Step: 1, Of: rampSteps}
-	}
 	if due.joins {
 		for _, rec := range c.joining {
 			ms[rec.ID] = ViewMember{ID: rec.ID, Incarnation: rec.Incarnation, Units: rec.Units, State: MemberActive}
 			causes = append(causes, "joined "+string(rec.ID))
 		}
-		v.Ramp = &Ramp{From: r.view.weights(), Step: 1, Of: rampSteps}
 	}
-	if c.fresh || c.migrate {
-		v.Ramp = nil // there is nobody to take from
+	begin := due.joins && !c.fresh
+	switch ramp := v.Ramp; {
+	case c.migrate:
+		v.Ramp = nil // its weights are of another kind
+	case due.ramp && ramp == nil:
+		resize(c.grown)
+		begin = true
+	case due.ramp && !due.joins:
+		ramp.Step++
+		causes = append(causes, fmt.Sprintf("step %d of %d", ramp.Step, ramp.Of))
+	}
+	if begin {
+		v.Ramp = &Ramp{From: r.view.weights(), Step: 1, Of: rampSteps}
 	}
 	if due.losses {
 		for _, id := range c.lost {
@@ -381,6 +383,14 @@ func (r *Roster) build(now time.Time, c change, due due) View {
 	}
 	slices.SortFunc(v.Members, func(a, b ViewMember) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	v.trim()
+	if v.Ramp != nil && due.joins && c.fresh {
+		// Nobody is heard from whom they could take, so they have their share at once; but
+		// what those get that may be heard again must not move in one leap with that.
+		for _, rec := range c.joining {
+			v.Ramp.had(Weight{rec.ID, rec.Units})
+		}
+		v.trim()
+	}
 	for k, id := range v.Overrides {
 		if _, ok := ms[id]; !ok {
 			delete(v.Overrides, k)

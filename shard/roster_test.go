@@ -394,6 +394,44 @@ func TestALossInsideARampIsServedAtOnce(t *testing.T) {
 	}
 }
 
+// Who joins while nobody of the view is heard has its share at once. Those that may be
+// heard again go on with their ramp: no leap, and nothing between them moves.
+func TestAJoinWhileNobodyIsHeardLeavesTheRampOfTheOthersAlone(t *testing.T) {
+	t.Parallel()
+	for _, me := range []string{"b", "d"} { // b had its share before
+		w := newWatch(t, me, "a", "b", "c")
+		var ids []shard.ViewMember
+		for _, id := range []shard.MemberID{"a", "b", "c"} {
+			if id != shard.MemberID(me) {
+				ids = append(ids, shard.ViewMember{ID: id, Incarnation: shard.Incarnation(id + "-1"), Units: 4, State: shard.MemberActive})
+			}
+		}
+		before := shard.View{
+			Rev: 7, Schema: shard.Schema, Params: ring.DefaultParams(), Fingerprint: "f", Members: ids,
+			Ramp: &shard.Ramp{From: []shard.Weight{{ID: "a", Units: 4}, {ID: "b", Units: 4}}, Step: 1, Of: 4},
+		}
+		w.r.Saw(w.now, before)
+		if p, _ := w.run(time.Second); p != nil {
+			t.Fatalf("joins inside a ramp: %+v", p.View)
+		}
+		w.quiet["a"], w.quiet["b"], w.quiet["c"] = true, true, true
+		v, _ := w.propose(4 * time.Second)
+		if v.Cause != "joined "+me || v.Ramp == nil || v.Ramp.Step != 1 {
+			t.Fatalf("%+v", v)
+		}
+		if _, err := v.Encode(); err != nil {
+			t.Error(err)
+		}
+		from, to := ringOf(t, before), ringOf(t, v)
+		if m := movement(t, from, to); m.Moved > m.Least+m.Partitions/50 {
+			t.Errorf("moved %d, least %d", m.Moved, m.Least)
+		}
+		if n := to.Shares()[me]; n < 900 {
+			t.Errorf("%s has %d partitions", me, n)
+		}
+	}
+}
+
 func ringOf(t *testing.T, v shard.View) *ring.Ring {
 	t.Helper()
 	r, err := v.Ring()

@@ -231,6 +231,16 @@ func (v View) Reached(m ViewMember) float64 {
 	return float64(min(was, m.Units)) + float64(max(0, m.Units-was)*v.Ramp.Step)/float64(v.Ramp.Of)
 }
 
+// had lets a member have had that weight before the ramp.
+func (r *Ramp) had(w Weight) {
+	i, ok := slices.BinarySearchFunc(r.From, w.ID, func(w Weight, id MemberID) int { return strings.Compare(string(w.ID), string(id)) })
+	if ok {
+		r.From[i] = w
+		return
+	}
+	r.From = slices.Insert(r.From, i, w)
+}
+
 // trim drops a ramp that makes no difference any more: at its end, back where it
 // began, or without anybody left to take from.
 func (v *View) trim() {
