@@ -531,6 +531,7 @@ func (w *Wire) moves() (moved, least, all int) {
 
 func (w *Wire) compare(views []shard.View, seen func(shard.View, ring.Movement)) {
 	var from *ring.Ring
+	var before shard.View
 	for _, v := range views {
 		to := w.rings[v.Rev]
 		if to == nil {
@@ -538,11 +539,36 @@ func (w *Wire) compare(views []shard.View, seen func(shard.View, ring.Movement))
 		}
 		if from != nil {
 			if m, err := ring.Compare(from, to); err == nil {
+				m.Least = least(before, from, v, to)
 				seen(v, m)
 			}
 		}
-		from = to
+		from, before = to, v
 	}
+}
+
+// least is what has to move from one view to the next. What those had who go is given
+// to those who stay before those who come get their share, of that too: members change
+// in one view together so that less moves, not more.
+func least(before shard.View, from *ring.Ring, after shard.View, to *ring.Ring) (n int) {
+	steps := []*ring.Ring{from, to}
+	stay := before
+	stay.Members = nil
+	for _, m := range before.Members {
+		if now, ok := after.Member(m.ID); ok {
+			m.State, m.Units = now.State, min(m.Units, now.Units)
+			stay.Members = append(stay.Members, m)
+		}
+	}
+	if mid, err := stay.Ring(); err == nil && len(stay.Members) > 0 {
+		steps = []*ring.Ring{from, mid, to}
+	}
+	for i, r := range steps[1:] {
+		if m, err := ring.Compare(steps[i], r); err == nil {
+			n += m.Least
+		}
+	}
+	return n
 }
 
 // movement checks that from one view to the next no more partitions move than must,
