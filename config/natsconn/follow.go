@@ -182,9 +182,10 @@ func followOnce[T any](ctx context.Context, js jetstream.JetStream, f Followed, 
 }
 
 // consumer makes a consumer of the newest message of each subject, and of those to
-// come. It asks again under the same name: a request is lost with the server that has it.
+// come. It asks again, each time under another name: a request is lost with the server
+// that has it, and a name that was given to a server just killed is given to it again.
+// What comes of an earlier request after all is forgotten by the server.
 func (f Followed) consumer(ctx context.Context, js jetstream.JetStream) (jetstream.Consumer, error) {
-	name := rand.Text()
 	for try, wait := 1, askFirst; ; try, wait = try+1, 2*wait {
 		limited, cancel := context.WithTimeout(ctx, wait)
 		// Not the client's ordered consumer: when that hears nothing it makes a new one
@@ -192,7 +193,7 @@ func (f Followed) consumer(ctx context.Context, js jetstream.JetStream) (jetstre
 		// connection ends that; and the one below the client's watch of a bucket may take
 		// 20 s to notice that it hears nothing.
 		cons, err := js.CreateConsumer(limited, f.Stream, jetstream.ConsumerConfig{
-			Name:              name,
+			Name:              rand.Text(),
 			FilterSubject:     f.Subjects,
 			DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
 			AckPolicy:         jetstream.AckNonePolicy,

@@ -133,6 +133,7 @@ func TestAConsumerIsAskedForAgain(t *testing.T) {
 				time.Sleep(c.wait)
 				wire.Set(natstest.Passing)
 				f.want(t, time.Second, "s.b", "s.a")
+				time.Sleep(2 * time.Minute) // what came of the first request is forgotten
 				st, err := f.js.Stream(t.Context(), "s")
 				if err != nil {
 					t.Fatal(err)
