@@ -124,13 +124,14 @@ func NewRoster(me Member, params ring.Params, cfg RosterConfig) *Roster {
 
 // Records takes changes of the membership records. With reset, changes is all there is.
 func (r *Roster) Records(now time.Time, changes []MemberChange, reset bool) {
+	before := r.records // the records themselves, unless changes is all there is
 	if reset {
 		r.recordsLoaded = true
-		clear(r.records)
+		r.records = make(map[MemberID]MemberChange, len(changes))
 	}
 	for _, c := range changes {
-		old, known := r.records[c.Member.ID]
-		if known && old.Rev > c.Rev {
+		old, known := before[c.Member.ID]
+		if known && !reset && old.Rev > c.Rev {
 			continue
 		}
 		if c.Gone {

@@ -394,6 +394,26 @@ func TestALossInsideARampIsServedAtOnce(t *testing.T) {
 	}
 }
 
+// A list that was read anew tells of good-byes too, and nobody who said one has vanished.
+func TestGoodbyesThatWereMissedAreNoMassLoss(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "a", "a", "b", "c", "d", "e")
+	w.view("a", "b", "c", "d", "e")
+	if p, _ := w.run(2 * time.Second); p != nil {
+		t.Fatalf("%+v", p.View)
+	}
+	list := []shard.MemberChange{{Member: shard.Member{ID: "d"}, Rev: 90, Gone: true, Left: true}, {Member: shard.Member{ID: "e"}, Rev: 91, Gone: true, Left: true}}
+	for i, id := range []string{"a", "b", "c"} {
+		list = append(list, shard.MemberChange{Member: member(id, 1), Rev: uint64(92 + i)})
+	}
+	w.quiet["d"], w.quiet["e"] = true, true
+	w.r.Records(w.now, list, true)
+	v, after := w.propose(20 * time.Second)
+	if v.Cause != "left d, left e" || after > time.Second {
+		t.Errorf("after %v: %s", after, v.Cause)
+	}
+}
+
 // Who joins while nobody of the view is heard has its share at once. Those that may be
 // heard again go on with their ramp: no leap, and nothing between them moves.
 func TestAJoinWhileNobodyIsHeardLeavesTheRampOfTheOthersAlone(t *testing.T) {
