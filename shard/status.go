@@ -127,8 +127,8 @@ func (f *Fleet) unready(now time.Time) string {
 	case !f.settled && now.Sub(f.joinedAt) < f.cfg.ReadyLimit:
 		return "taking over its keys"
 	}
-	// As of the last picture: nobody needs to know sooner.
-	if s := f.status.Load(); 2*s.Overdue > s.Recovering+s.Active {
+	// As of the last picture: nobody needs to know sooner. One or two may be their own fault.
+	if s := f.status.Load(); s.Overdue > 2 && 2*s.Overdue > s.Recovering+s.Active {
 		return fmt.Sprintf("%d of its %d keys have been recovering for longer than %v", s.Overdue, s.Recovering+s.Active, recoverLimit)
 	}
 	return ""

@@ -58,7 +58,7 @@ func observeServer(reg *prometheus.Registry, srv *server) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
 	}
 	gauge("wadm_lattices_owned", "Lattices this instance acts for.", func() float64 { return float64(s.Owned()) })
-	gauge("wadm_lattices_overdue", "Owned lattices that have been recovering for longer than 30 s.",
+	gauge("wadm_lattices_overdue", "Lattices claimed by this instance that have been recovering for longer than 30 s.",
 		func() float64 { return float64(srv.fleet.Status().Overdue) })
 	gauge("wadm_lattices_orphaned", "Lattices without a living owner for longer than the limit.",
 		func() float64 { return float64(srv.fleet.Status().Bare) })
