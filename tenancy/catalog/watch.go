@@ -112,8 +112,8 @@ func (c *Catalog) follow(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, errListAgain), errors.Is(err, natsconn.ErrReconnected):
-			c.log.Info("reading the index of applications again")
+		case errors.Is(err, errListAgain), errors.Is(err, natsconn.ErrReconnected), errors.Is(err, jetstream.ErrNoHeartbeat):
+			c.log.Info("reading the index of applications again", "because", err)
 			try = 0
 		default:
 			c.lost(err)
