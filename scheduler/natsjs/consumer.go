@@ -70,7 +70,7 @@ func (a *attachment) consumerConfig(from uint64) jetstream.ConsumerConfig {
 // tells that there is a new one. ErrFenced: there is one of a newer claim.
 func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 	unanswered := 0
-	began, warned := time.Now(), time.Time{}
+	began := time.Now()
 	for try := 0; ; try++ {
 		a.mu.Lock()
 		lost := a.lost
@@ -87,8 +87,8 @@ func (a *attachment) renew(ctx context.Context) (made bool, err error) {
 			unanswered++
 		}
 		level := a.in.log.Debug
-		if now := time.Now(); try >= 5 && now.Sub(warned) >= warnEach {
-			level, warned = a.in.log.Warn, now // by now it is no restart of a server any more
+		if try >= 5 && a.ev.mayWarn(time.Now()) {
+			level = a.in.log.Warn // by now it is no restart of a server any more
 		}
 		level("consumer of events not there", "tenant", a.claim.Key.Tenant, "lattice", a.claim.Key.Lattice, "epoch", a.claim.Epoch,
 			"for", time.Since(began), "error", err)
@@ -192,6 +192,7 @@ func (a *attachment) create(ctx context.Context) error {
 	defer a.mu.Unlock()
 	a.begun = true
 	a.lost, a.unsure, a.off, a.reborn = false, false, false, false
+	a.gap = false // a new consumer comes with one
 	a.count, a.open = 0, 0
 	a.term = max(a.term, term)
 	a.quiet.heard = time.Now()

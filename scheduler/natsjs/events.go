@@ -48,6 +48,20 @@ type events struct {
 	ahead      atomic.Int64
 	alarms     alarms
 	leadership leadership
+	// warned is when a lattice without a consumer was last spoken of.
+	warned time.Time
+}
+
+// mayWarn tells whether it is time to speak of a lattice without a consumer again. One
+// stands for all: they have the stream in common, and may be thousands.
+func (e *events) mayWarn(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now.Sub(e.warned) < warnEach {
+		return false
+	}
+	e.warned = now
+	return true
 }
 
 // alarms have the silent consumers of a stream looked at: seldom is one gone alone.
