@@ -328,38 +328,24 @@ func TestAWriteWithALostAcknowledgementHappensOnce(t *testing.T) {
 // its put has heard that it is stored, and removes it, with all manifests it names.
 func TestAPutThatWasRemovedUnheardIsStoredWhole(t *testing.T) {
 	t.Parallel()
-	for name, again := range map[string]bool{"removed": false, "removed and put by another one": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			js := natstest.Start(t).JetStream(t)
-			other := open(t, js, catalog.Config{})
-			f := &faulty{JetStream: js, kv: &faultyKV{}}
-			c := open(t, f, catalog.Config{})
-			want := []string{"v1"}
-			f.kv.next = []fault{{err: nats.ErrTimeout, store: true, then: func() {
-				if _, err := other.Delete(t.Context(), lattice, "shop", nil, ""); err != nil {
-					t.Error(err)
-				}
-				if again {
-					put(t, other, app("shop", "v2"))
-				}
-			}}}
-			if again {
-				want = []string{"v2", "v1"}
-			}
-			put(t, c, app("shop", "v1"))
-			if got := versions(t, other, "shop"); !slices.Equal(got, want) {
-				t.Errorf("versions: %v, want %v", got, want)
-			}
-			for _, v := range want {
-				if _, err := other.Manifest(t.Context(), lattice, "shop", &v); err != nil {
-					t.Errorf("what is put is not there: %v", err)
-				}
-			}
-			if n := bodies(t, js); n != len(want) {
-				t.Errorf("%d bodies for %d versions", n, len(want))
-			}
-		})
+	js := natstest.Start(t).JetStream(t)
+	other := open(t, js, catalog.Config{})
+	f := &faulty{JetStream: js, kv: &faultyKV{}}
+	c := open(t, f, catalog.Config{})
+	f.kv.next = []fault{{err: nats.ErrTimeout, store: true, then: func() {
+		if _, err := other.Delete(t.Context(), lattice, "shop", nil, ""); err != nil {
+			t.Error(err)
+		}
+	}}}
+	put(t, c, app("shop", "v1"))
+	if got := versions(t, other, "shop"); !slices.Equal(got, []string{"v1"}) {
+		t.Errorf("versions: %v", got)
+	}
+	if _, err := other.Manifest(t.Context(), lattice, "shop", nil); err != nil {
+		t.Errorf("what is put is not there: %v", err)
+	}
+	if n := bodies(t, js); n != 1 {
+		t.Errorf("%d bodies for one version", n)
 	}
 }
 

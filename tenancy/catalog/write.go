@@ -48,19 +48,18 @@ func (c *Catalog) Put(ctx context.Context, key tenancy.LatticeKey, m *manifest.M
 		return Stored{}, fmt.Errorf("encode manifest: %w", err)
 	}
 	var out Stored
-	// born tells the application that the body was written for from a later one of its name.
-	body, born, written := id, "", false
+	body, written := id, false
 	err = c.change(ctx, key, app, id, func(ctx context.Context, cur *head) (*head, error) {
-		if written && (cur == nil || cur.Born != born) {
-			// A head that was stored unheard may have been removed since, with the body it
-			// names; whoever removes it may still be at it. If it was not, the sweep
-			// removes that body.
-			if body, err = c.newID(); err != nil {
-				return nil, err
-			}
-			written = false
-		}
 		if cur == nil {
+			if written {
+				// A head that was stored unheard may have been removed since, with the body it
+				// names; whoever removes it may still be at it. If it was not, the sweep
+				// removes that body.
+				if body, err = c.newID(); err != nil {
+					return nil, err
+				}
+				written = false
+			}
 			cur = &head{Format: headFormat, Born: body}
 		}
 		if _, ok := cur.find(version); ok {
@@ -73,7 +72,7 @@ func (c *Catalog) Put(ctx context.Context, key tenancy.LatticeKey, m *manifest.M
 			if err := c.writeBody(ctx, bodyKey(key, app, body), data); err != nil {
 				return nil, err
 			}
-			born, written = cur.Born, true
+			written = true
 		}
 		next := cur.clone()
 		out = Stored{Version: version, Total: len(cur.Versions) + 1}
