@@ -71,6 +71,10 @@ const (
 	// in a row mean that the subscription brings nothing.
 	loadWait   = time.Second
 	mostSilent = 3
+	// quietWait is how long nothing may come until the stream is asked whether there
+	// is something: a message that was lost on its way between two servers, or has not
+	// reached the one that keeps the place in the stream, shows in nothing else.
+	quietWait = 10 * time.Second
 )
 
 // Follow calls seen first with the newest message of each subject (perhaps with
@@ -78,8 +82,9 @@ const (
 // turns a message into what seen gets, or tells to leave it out. It returns nil
 // when ctx ends, also while NATS is silent, and an error as soon as messages may
 // have been missed: call it again, and take what the first call of seen does not
-// have for gone. That is at once after a reconnect ([ErrReconnected]), and after
-// two missed beats when the server dies that keeps the place in the stream.
+// have for gone. That is at once after a reconnect ([ErrReconnected]), after two
+// missed beats when the server dies that keeps the place in the stream, and some ten
+// seconds after the last message of all was lost on its way.
 func Follow[T any](ctx context.Context, js jetstream.JetStream, f Followed, read func(Message) (T, bool), seen func([]T)) error {
 	// A request that was parked at the former connection may have taken messages with it,
 	// and a server that was restarted may have made the consumer, or even the stream, anew.
@@ -130,11 +135,26 @@ func followOnce[T any](ctx context.Context, js jetstream.JetStream, f Followed, 
 		seen(first)
 	}
 	silent, last := 0, uint64(0)
+	var seq, newest uint64 // in the stream: what came last, and what is known to be there
+	var stream jetstream.Stream
 	for {
-		m, err := next(ctx, msgs, !loaded)
+		wait := loadWait
+		if loaded && newest <= seq {
+			wait = quietWait
+		}
+		m, err := next(ctx, msgs, wait)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded) && loaded:
+			if newest > seq {
+				return fmt.Errorf("message %d has not come", newest)
+			}
+			if stream == nil {
+				stream = f.stream(ctx, js)
+			}
+			newest = f.newest(ctx, stream)
+			continue
 		case errors.Is(err, context.DeadlineExceeded):
 			// The client notices a subscription that has died by missing heartbeats,
 			// but not in waits as short as these.
@@ -163,7 +183,7 @@ func followOnce[T any](ctx context.Context, js jetstream.JetStream, f Followed, 
 		if got := meta.Sequence.Consumer; got != last+1 {
 			return fmt.Errorf("message %d came after %d", got, last)
 		}
-		silent, last = 0, meta.Sequence.Consumer
+		silent, last, seq = 0, meta.Sequence.Consumer, meta.Sequence.Stream
 		x, ok := read(Message{Subject: m.Subject(), Seq: meta.Sequence.Stream, Data: m.Data(), header: m.Headers()})
 		switch {
 		case loaded && ok:
@@ -217,11 +237,34 @@ func unfollow(ctx context.Context, js jetstream.JetStream, stream string, cons j
 	_ = js.DeleteConsumer(ctx, stream, cons.CachedInfo().Name)
 }
 
-func next(ctx context.Context, msgs jetstream.MessagesContext, bounded bool) (jetstream.Msg, error) {
-	if bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, loadWait)
-		defer cancel()
-	}
+func next(ctx context.Context, msgs jetstream.MessagesContext, wait time.Duration) (jetstream.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	return msgs.Next(jetstream.NextContext(ctx))
+}
+
+// stream looks the stream up; nil if there is no answer.
+func (f Followed) stream(ctx context.Context, js jetstream.JetStream) jetstream.Stream {
+	ctx, cancel := context.WithTimeout(ctx, askFirst)
+	defer cancel()
+	st, err := js.Stream(ctx, f.Stream)
+	if err != nil {
+		return nil
+	}
+	return st
+}
+
+// newest is the sequence of the newest message, as one of the servers that store it
+// knows; 0 if there is none or no answer.
+func (f Followed) newest(ctx context.Context, st jetstream.Stream) uint64 {
+	if st == nil {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, askFirst)
+	defer cancel()
+	m, err := st.GetLastMsgForSubject(ctx, f.Subjects)
+	if err != nil {
+		return 0
+	}
+	return m.Sequence
 }
