@@ -59,8 +59,7 @@ func TestMeasureFailover(t *testing.T) {
 			} {
 				cfg := config(t)
 				cfg.Servers, cfg.Instances, cfg.Lattices, cfg.Schedule, cfg.Probe = servers, 4, *lattices, s, time.Second
-				// What is published while its stream has no leader is lost, and a heartbeat,
-				// every 30 s, repairs it.
+				// An election may take ten seconds.
 				cfg.Coverage = 40 * time.Second
 				measure(t, cfg)
 			}
