@@ -387,7 +387,7 @@ func (r *Roster) build(now time.Time, c change, due due) View {
 		// Nobody is heard from whom they could take, so they have their share at once; but
 		// what those get that may be heard again must not move in one leap with that.
 		for _, rec := range c.joining {
-			v.Ramp.had(Weight{rec.ID, rec.Units})
+			v.Ramp.setFrom(Weight{rec.ID, rec.Units})
 		}
 		v.trim()
 	}

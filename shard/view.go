@@ -231,8 +231,8 @@ func (v View) Reached(m ViewMember) float64 {
 	return float64(min(was, m.Units)) + float64(max(0, m.Units-was)*v.Ramp.Step)/float64(v.Ramp.Of)
 }
 
-// had lets a member have had that weight before the ramp.
-func (r *Ramp) had(w Weight) {
+// setFrom sets the weight that a member had before the ramp.
+func (r *Ramp) setFrom(w Weight) {
 	i, ok := slices.BinarySearchFunc(r.From, w.ID, func(w Weight, id MemberID) int { return strings.Compare(string(w.ID), string(id)) })
 	if ok {
 		r.From[i] = w

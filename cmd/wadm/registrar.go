@@ -28,8 +28,8 @@ const (
 // registrar makes sure that lattices are registered, without asking for those it
 // knows: hosts are seen, and applications deployed, over and over again. What it
 // knows comes from following the registry and from nowhere else. So it may take a
-// lattice for registered that somebody has removed since: for a moment, and for some
-// 2 s when a server of NATS dies. [server.registerDeployed] and hosts make up for that.
+// lattice for registered that somebody has removed since: for a moment, and for as long
+// as it takes natsconn.Follow to miss a message. [server.registerDeployed] and hosts make up for that.
 type registrar struct {
 	registry shard.Registry
 	log      *slog.Logger
